@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks at the border: each message says the argument, what was expected, what came, and what to do."""
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from memjax.typing import PyTree
+
+
+def positive(name: str, value: int) -> None:
+    """Raises `ValueError` unless `value` is an integer of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name}: expected an integer of at least 1, got {value!r}")
+
+
+def one_of(name: str, value: Any, choices: Iterable[Any]) -> None:
+    """Raises `ValueError` unless `value` is among `choices`; proposes the nearest one."""
+    choices = list(choices)
+    if value in choices:
+        return
+    near = difflib.get_close_matches(str(value), [str(c) for c in choices], n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"{name}: expected one of {choices}, got {value!r}{hint}")
+
+
+def rank(name: str, array: Any, expected: int, axes: str) -> None:
+    """Raises `ValueError` unless `array` has `expected` axes, described by `axes` (as `[N, D]`)."""
+    if jnp.ndim(array) != expected:
+        raise ValueError(
+            f"{name}: expected {expected} axes {axes}, got shape {jnp.shape(array)}; "
+            "memjax functions take one item, lift them over a batch with jax.vmap"
+        )
+
+
+def leading_size(name: str, tree: PyTree) -> int:
+    """Returns the size of the leading axis of the first leaf; raises `ValueError` where there is none."""
+    leaves = jax.tree.leaves(tree)
+    if not leaves or jnp.ndim(leaves[0]) == 0:
+        raise ValueError(f"{name}: expected leaves with a leading axis, one for each item, got {tree!r}")
+    return int(jnp.shape(leaves[0])[0])
+
+
+def slot_indices(name: str, slots: Any) -> None:
+    """Raises `ValueError` unless `slots` is an integer array `[K]`."""
+    rank(name, slots, 1, "[K]")
+    if not jnp.issubdtype(jnp.result_type(slots), jnp.integer):
+        raise ValueError(
+            f"{name}: expected integers, got dtype {jnp.result_type(slots)}; convert it with .astype(int32)"
+        )
+
+
+def same_leaves(name: str, tree: PyTree, like_name: str, like: PyTree, drop: int, lead: tuple[int, ...] = ()) -> None:
+    """Raises `ValueError` unless `tree` looks like `like`, its first `drop` axes replaced by those of `lead`."""
+    leaves, like_leaves = jax.tree.leaves_with_path(tree), jax.tree.leaves_with_path(like)
+    structure: Any = jax.tree.structure(tree)
+    if structure != jax.tree.structure(like):
+        raise ValueError(f"{name}: expected the structure of {like_name}, {jax.tree.structure(like)}, got {structure}")
+    for (path, leaf), (_, like_leaf) in zip(leaves, like_leaves, strict=True):
+        shape, dtype = jnp.shape(leaf), jnp.result_type(leaf)
+        expected = lead + jnp.shape(like_leaf)[drop:]
+        at = f"{name}{jax.tree_util.keystr(path)}"
+        if shape != expected:
+            items = f"{lead} items like" if lead else "as"
+            raise ValueError(f"{at}: expected shape {expected}, {items} one slot of {like_name}, got {shape}")
+        if dtype != jnp.result_type(like_leaf):
+            raise ValueError(
+                f"{at}: expected dtype {jnp.result_type(like_leaf)}, as {like_name}, got {dtype}; "
+                "convert it with .astype"
+            )

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Axis letters, aliases, and the roles that callers may fill with functions of their own.
+
+Shapes are written in docstrings and trailing comments with these letters:
+
+| letter | axis |
+|---|---|
+| `B` | batch |
+| `N` | slots of a memory |
+| `Q` | queries |
+| `K` | retrieved slots or candidates |
+| `P` | hops |
+| `T` | time steps |
+| `J` | source positions |
+| `S` | words of a sentence |
+| `M` | different sentences of a corpus |
+| `D` | features |
+| `H` | hidden features |
+| `A` | attention features; words of an answer |
+| `W` | words with features of their own |
+| `V` | vocabulary, the special tokens included |
+| `L` | layers |
+"""
+
+from typing import Any, Protocol
+
+import jax
+
+Array = jax.Array
+PyTree = Any
+
+#: Token ids with a meaning of their own. Words start at `NUM_SPECIAL`.
+PAD = 0
+UNKNOWN = 1
+NUM_SPECIAL = 2
+
+
+class SlotFn(Protocol):
+    """H of the paper: chooses the slot that a write goes to."""
+
+    def __call__(self, memory: Any, key: PyTree) -> Array:
+        """Returns a slot.
+
+        Args:
+            memory: a `memjax.memory.Memory` of N slots, unbatched.
+            key: one slot's key.
+
+        Returns:
+            int32 scalar. A slot outside [0, N) drops the write.
+        """
+        ...
+
+
+class ScoreFn(Protocol):
+    """s(x, y): how well one slot matches one query."""
+
+    def __call__(self, query: PyTree, key: PyTree) -> Array:
+        """Returns a scalar score.
+
+        Args:
+            query: one query.
+            key: one slot's key.
+        """
+        ...
+
+
+class SelectFn(Protocol):
+    """Chooses one slot of a scored memory."""
+
+    def __call__(self, query: PyTree, scores: Array, times: Array, previous: Array, stop: Array | None) -> Array:
+        """Returns the slot of the winner.
+
+        Args:
+            query: one query.
+            scores: float `[N]`, the score of each slot.
+            times: int32 `[N]`, write times; -1 where a slot may not be chosen.
+            previous: int32 scalar, write time of the memory found last; the number of writes so far at the first hop.
+            stop: score of the stop slot, or None where there is none.
+
+        Returns:
+            int32 scalar in [0, N), or -1: the stop slot won, or there is no slot to choose.
+        """
+        ...
+
+
+class LossFn(Protocol):
+    """A ranking loss of one right choice against many wrong ones."""
+
+    def __call__(self, advantages: Array, where: Array) -> Array:
+        """Returns a scalar loss.
+
+        Args:
+            advantages: float `[K]`, by how much the right choice outscores each wrong one.
+            where: bool `[K]`, the wrong choices that count.
+        """
+        ...

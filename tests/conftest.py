@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all tests share. The platform is JAX's own choice, or that of `JAX_PLATFORMS`."""
+
+import os
+import pathlib
+
+import jax
+import pytest
+
+# [B] + [B, D] is a mistake more often than a wish; adding an axis says which is meant.
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> pathlib.Path:
+    """The folder of real corpora; skips the test where there is none."""
+    folder = os.environ.get("MEMJAX_DATA")
+    if not folder:
+        pytest.skip("MEMJAX_DATA is not set: it names the folder of real corpora")
+    path = pathlib.Path(folder)
+    if not path.is_dir():
+        pytest.skip(f"MEMJAX_DATA={folder} is not a folder")
+    return path
