@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the benchmarks share: flags, timing, a table, and a JSON that says where the numbers come from."""
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+
+class Timing(NamedTuple):
+    """Seconds of one case: median, first and third quartile, and how often it was timed."""
+
+    median: float
+    low: float
+    high: float
+    repeats: int
+
+    def __str__(self) -> str:
+        """Returns milliseconds, with the quartiles in brackets."""
+        return f"{1e3 * self.median:.4g} [{1e3 * self.low:.4g}, {1e3 * self.high:.4g}]"
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """Returns a parser with the flags that every benchmark has."""
+    flags = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    flags.add_argument("--json", type=Path, metavar="FILE", help="write results, device and versions to FILE")
+    flags.add_argument("--repeats", type=int, default=50, help="timings of each case (default: %(default)s)")
+    return flags
+
+
+def environment() -> dict[str, Any]:
+    """Returns the device and the versions that the numbers depend on."""
+    device = jax.devices()[0]
+    return {
+        "platform": device.platform,
+        "device": device.device_kind,
+        "devices": jax.device_count(),
+        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "flax", "numpy")},
+    }
+
+
+def compiled(fn: Callable[..., Any], *args: Any, donate: Sequence[int] = ()) -> tuple[Any, float]:
+    """Returns `fn` under `jax.jit`, compiled for `args` (arrays or shapes), and the seconds this took.
+
+    The function that is returned takes the fast dispatch of `jax.jit`; it compiles again at its first call, unless
+    the compiler remembers, so warm it up.
+    """
+    jitted = jax.jit(fn, donate_argnums=tuple(donate))
+    start = time.perf_counter()
+    jitted.lower(*args).compile()
+    return jitted, time.perf_counter() - start
+
+
+def interleaved(
+    cases: Mapping[Any, Callable[[], Any]],
+    repeats: int,
+    warmup: int = 3,
+    before: Callable[[Any], Any] | None = None,
+) -> dict[Any, Timing]:
+    """Times cases in turn, all of them once in each round, so that drift of the machine meets all alike.
+
+    Args:
+        cases: functions without arguments; each returns what to wait for.
+        repeats: rounds that count.
+        warmup: rounds before them that do not.
+        before: called with the name of a case before each of its runs; not timed, what it returns is waited for.
+    """
+    seconds: dict[Any, list[float]] = {name: [] for name in cases}
+    names = list(cases)
+    for turn in range(warmup + repeats):
+        # Begin with another case each round, so that none always follows the same one.
+        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+            if before is not None:
+                jax.block_until_ready(before(name))
+            start = time.perf_counter()
+            jax.block_until_ready(cases[name]())
+            elapsed = time.perf_counter() - start
+            if turn >= warmup:
+                seconds[name].append(elapsed)
+    return {name: summary(values) for name, values in seconds.items()}
+
+
+def summary(seconds: Sequence[float]) -> Timing:
+    """Returns median and quartiles of at least two timings."""
+    low, median, high = statistics.quantiles(seconds, n=4, method="inclusive")
+    return Timing(median, low, high, len(seconds))
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Prints a Markdown table whose columns are aligned."""
+    cells = [list(columns), *([str(cell) for cell in row] for row in rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
+    cells.insert(1, ["-" * width for width in widths])
+    for row in cells:
+        print("| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |")
+
+
+def report(
+    path: Path | None, settings: Mapping[str, Any], columns: Sequence[str], rows: Sequence[Sequence[Any]]
+) -> None:
+    """Prints where the numbers come from and the table, and writes both to `path`, timings in seconds."""
+    where = environment()
+    print(", ".join(f"{name} {value}" for name, value in where.items()))
+    print_table(columns, rows)
+    if path is not None:
+        records = [
+            {
+                name: cell._asdict() if isinstance(cell, Timing) else cell
+                for name, cell in zip(columns, row, strict=True)
+            }
+            for row in rows
+        ]
+        result = {"environment": where, "settings": dict(settings), "rows": records}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(result, indent=1) + "\n")
