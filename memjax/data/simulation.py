@@ -1,0 +1,396 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The simulated world of the Memory Networks paper: actors who move, take and drop things, and questions about them.
+
+`WorldState` holds the rules, `generate` makes a stream of statements with questions in it.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from memjax.data.stories import Example
+
+#: The commands of the world; `get` is also "get O1 from O2", `put` is "in" or "on".
+COMMANDS = ("go", "get", "put", "give", "drop", "look", "inventory", "examine")
+SPLITS = ("train", "valid", "test")
+
+_VERBS = {
+    "go": ("went to", "went back to", "moved to", "travelled to", "journeyed to"),
+    "get": ("picked up", "got", "grabbed", "took"),
+    "put": ("put", "placed"),
+    "give": ("gave", "handed", "passed"),
+    "drop": ("dropped", "left", "discarded", "put down"),
+    "look": ("looked around",),
+    "inventory": ("checked the inventory",),
+    "examine": ("examined", "looked at"),
+}
+_RESPONSES = (
+    "{subject} {be} in the {place}",
+    "{subject} {be} in the {place} I believe",
+    "I believe {subject} {be} in the {place}",
+    "in the {place}",
+)
+_Found = tuple[str, tuple[int, ...]]  # An answer, and the indices of the actions that tell it in hop order.
+_T = TypeVar("_T")
+
+
+@dataclasses.dataclass(frozen=True)
+class World:
+    """Who and what there is, and which commands are used.
+
+    Args:
+        actors: names of the actors.
+        objects: names of the objects.
+        rooms: names of the rooms, at least two.
+        actions: the commands in use, from `COMMANDS`; "go" must be among them, since it alone tells where one is.
+        she: the actors that a response calls "she"; the others are "he".
+
+    Raises:
+        ValueError: if a name is repeated or not one word, or an action is unknown.
+
+    Example:
+        >>> World(rooms=("cave", "shire")).actors
+        ('Joe', 'Fred', 'Dan', 'Bill')
+
+    Reference: Weston et al. 2015, section 5.2 and Appendix A.
+    Departs from the paper: it has 4 actors, 3 objects and 5 rooms too, but prints no lists of them.
+    """
+
+    actors: tuple[str, ...] = ("Joe", "Fred", "Dan", "Bill")
+    objects: tuple[str, ...] = ("milk", "football", "apple")
+    rooms: tuple[str, ...] = ("kitchen", "office", "bathroom", "garden", "bedroom")
+    actions: tuple[str, ...] = ("go", "get", "drop")
+    she: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Checks the names."""
+        for field, least in (("actors", 1), ("objects", 0), ("rooms", 2), ("actions", 1)):
+            if isinstance(getattr(self, field), str) or len(getattr(self, field)) < least:
+                raise ValueError(f"{field}: expected a tuple of at least {least} names, got {getattr(self, field)!r}")
+        seen: set[str] = set()
+        for name in (*self.actors, *self.objects, *self.rooms):
+            if name.split() != [name] or name.lower() in seen:
+                raise ValueError(
+                    f"actors, objects, rooms: expected names of one word, each once, got {name!r}; rename it"
+                )
+            seen.add(name.lower())
+        if not {"go"} <= set(self.actions) <= set(COMMANDS):
+            raise ValueError(f"actions: expected 'go' and others of {list(COMMANDS)}, got {list(self.actions)}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Action:
+    """What one actor does in one time step.
+
+    Args:
+        actor: who does it.
+        command: one of `COMMANDS`.
+        target: the room of "go"; the object of "get", "put", "give", "drop" and "examine"; else "".
+        other: the object that "get" takes from or "put" puts in or on; the actor that "give" gives to; else "".
+        preposition: "in" or "on" for "put", else "".
+    """
+
+    actor: str
+    command: str
+    target: str = ""
+    other: str = ""
+    preposition: str = ""
+
+
+class WorldState:
+    """Where everyone and everything is.
+
+    Args:
+        world: who and what there is.
+        places: for each actor a room; for each object a room, the actor who holds it, or the object it is in or on.
+
+    Attributes:
+        places: as above, kept up to date by `apply`.
+
+    Example:
+        >>> world = World(actors=("Joe",), objects=("milk",), rooms=("kitchen", "office"))
+        >>> state = WorldState(world, {"Joe": "kitchen", "milk": "office"})
+        >>> for action in Action("Joe", "go", "office"), Action("Joe", "get", "milk"), Action("Joe", "go", "kitchen"):
+        ...     state.apply(action)
+        >>> state.places["milk"], state.room("milk")
+        ('Joe', 'kitchen')
+        >>> state.apply(Action("Joe", "get", "milk"))
+        Traceback (most recent call last):
+            ...
+        ValueError: action: 'milk' is not on the floor of the kitchen; got Action(actor='Joe', command='get', \
+target='milk', other='', preposition='')
+
+    Reference: Weston et al. 2015, section 5.2 and Appendix A.
+    Departs from the paper: the rules for `put`, `give` and `get ... from`, which it does not print: who gives and who
+    gets are in one room, and a thing taken from or put on is on the floor there or in the actor's hands.
+    """
+
+    def __init__(self, world: World, places: Mapping[str, str]):
+        """Starts with everyone and everything at its place."""
+        self.world = world
+        self.places = dict(places)
+        for name in (*world.actors, *world.objects):
+            if name not in self.places:
+                raise ValueError(f"places: expected a place for {name!r}, got none; give one for each actor and object")
+        objects, none = world.objects, ("",)
+        parts = {
+            "go": (world.rooms, none, none),
+            "get": (objects, ("", *objects), none),
+            "put": (objects, objects, ("in", "on")),
+            "give": (objects, world.actors, none),
+            "drop": (objects, none, none),
+            "examine": (objects, none, none),
+        }
+        # What may follow a command, in a fixed order: target, other, preposition.
+        self._forms = {
+            command: dict.fromkeys(itertools.product(*parts.get(command, (none, none, none)))) for command in COMMANDS
+        }
+
+    def room(self, name: str) -> str:
+        """Returns the room that an actor or an object is in."""
+        return self._holders(name)[-1]
+
+    def why_not(self, action: Action) -> str:
+        """Returns the reason why an action is against the rules, "" if it is not."""
+        actor, command, target, other = action.actor, action.command, action.target, action.other
+        if actor not in self.world.actors:
+            return f"{actor!r} is no actor"
+        if (target, other, action.preposition) not in self._forms.get(command, ()):
+            return "there is no such command, or it does not go with this target, other and preposition"
+        here = self.places[actor]
+        if command == "go" and target == here:
+            return f"{actor!r} is there already"
+        if command in ("put", "give", "drop") and self.places[target] != actor:
+            return f"{actor!r} does not hold {target!r}"
+        if command == "give" and (other == actor or self.places[other] != here):
+            return f"{other!r} is not another actor in the {here}"
+        if command == "get" and self.places[target] != (other or here):
+            return f"{target!r} is not " + (f"in or on {other!r}" if other else f"on the floor of the {here}")
+        if command in ("get", "put") and other and not self._reaches(actor, other):
+            return f"{other!r} is neither on the floor of the {here} nor held by {actor!r}"
+        if command == "put" and target in self._holders(other):
+            return f"{other!r} is in or on {target!r}"
+        if command == "examine" and self.room(target) != here:
+            return f"{target!r} is not in the {here}"
+        return ""
+
+    def apply(self, action: Action) -> None:
+        """Does an action.
+
+        Raises:
+            ValueError: if the action is against the rules.
+        """
+        reason = self.why_not(action)
+        if reason:
+            raise ValueError(f"action: {reason}; got {action}")
+        if action.command == "go":
+            self.places[action.actor] = action.target
+        elif action.command in ("get", "put", "give", "drop"):
+            place = {"get": action.actor, "drop": self.places[action.actor]}
+            self.places[action.target] = place.get(action.command, action.other)
+
+    def valid(self, actor: str) -> list[Action]:
+        """Returns the actions that an actor may take now, among `world.actions`, always in the same order."""
+        forms = ((command, *form) for command in self.world.actions for form in self._forms[command])
+        return [action for action in (Action(actor, *form) for form in forms) if not self.why_not(action)]
+
+    def _holders(self, name: str) -> list[str]:
+        """Returns `name`, what holds it, what holds that, and so on."""
+        holders = [name]
+        while holders[-1] in self.places:
+            holders.append(self.places[holders[-1]])
+        return holders
+
+    def _reaches(self, actor: str, name: str) -> bool:
+        """Whether an object is in the actor's hands or on the floor of the actor's room, maybe in other objects."""
+        holders = self._holders(name)
+        return actor in holders or (holders[-1] == self.places[actor] and not set(holders) & set(self.world.actors))
+
+
+class _Dice:
+    """Random choices from the raw bits of PCG64, a stream that NumPy promises to keep; its `choice` may change."""
+
+    def __init__(self, *entropy: int):
+        self._bits = np.random.PCG64(np.random.SeedSequence(entropy))
+        self._raw: list[int] = []
+
+    def below(self, n: int) -> int:
+        """Returns an integer in [0, n); the bias is below n / 2**64."""
+        if not self._raw:
+            self._raw = self._bits.random_raw(4096).tolist()
+        return (self._raw.pop() * n) >> 64
+
+    def choice(self, items: Sequence[_T]) -> _T:
+        return items[self.below(len(items))]
+
+    def shuffled(self, items: Sequence[_T]) -> list[_T]:
+        rest = list(items)
+        return [rest.pop(self.below(len(rest))) for _ in items]
+
+
+def _latest(told: Sequence[Action], below: int, match: Callable[[Action], bool]) -> int | None:
+    return next((i for i in range(below - 1, -1, -1) if match(told[i])), None)
+
+
+def _actor_found(told: Sequence[Action], below: int, actor: str) -> _Found | None:
+    """Where an actor was, as the first `below` actions tell it."""
+    i = _latest(told, below, lambda action: action.command == "go" and action.actor == actor)
+    return None if i is None else (told[i].target, (i,))
+
+
+def _before_found(told: Sequence[Action], actor: str, room: str) -> _Found | None:
+    """Where an actor was before going to a room for the latest time."""
+    i = _latest(told, len(told), lambda action: action.target == room and action.actor == actor)
+    return None if i is None else _after(i, _actor_found(told, i, actor))
+
+
+def _object_found(told: Sequence[Action], name: str) -> _Found | None:
+    """Where an object is: its latest move, then where the one who has it is, or where the one who dropped it was."""
+    i = _latest(told, len(told), lambda action: action.target == name and action.command != "examine")
+    if i is None:
+        return None
+    action = told[i]
+    if action.command == "put":
+        return _after(i, _object_found(told, action.other))
+    if action.command == "drop":
+        return _after(i, _actor_found(told, i, action.actor))
+    return _after(i, _actor_found(told, len(told), action.other if action.command == "give" else action.actor))
+
+
+def _after(first: int, found: _Found | None) -> _Found | None:
+    return None if found is None else (found[0], (first, *found[1]))
+
+
+def _statement(action: Action, dice: _Dice) -> str:
+    """Tells an action: a random verb, articles or not before objects, "there" or not after taking and dropping."""
+    words = [action.actor, dice.choice(_VERBS[action.command])]
+    if action.command == "go":
+        words += ["the", action.target]
+    elif action.target:
+        words.append(_object(action.target, dice))
+    if action.command == "give":
+        words += ["to", action.other]
+    elif action.other:
+        words += [action.preposition or "from", _object(action.other, dice)]
+    elif action.command in ("get", "drop") and dice.below(2):
+        words.append("there")
+    return " ".join(words)
+
+
+def _object(name: str, dice: _Dice) -> str:
+    return dice.choice(("the ", "")) + name
+
+
+def _ask(
+    world: World, told: Sequence[Action], dice: _Dice, difficulty: int, before: bool
+) -> tuple[str, str, _Found] | None:
+    """Returns question, response and answer about a random recent sentence; None if none of them tells enough."""
+    for back in dice.shuffled(range(min(difficulty, len(told)))):
+        action = told[-1 - back]
+        if action.target in world.objects:
+            name, pronoun, found = _object(action.target, dice), "it", _object_found(told, action.target)
+        else:
+            name, pronoun = action.actor, "she" if action.actor in world.she else "he"
+            asked = world.rooms if before and dice.below(2) else ()
+            rooms = [(room, found) for room in asked if (found := _before_found(told, name, room))]
+            if rooms:
+                room, found = dice.choice(rooms)
+                return _worded(dice, name, pronoun, "was", f" before the {room}", found)
+            found = _actor_found(told, len(told), name)
+        if found is not None:
+            return _worded(dice, name, pronoun, "is", dice.choice(("", " now")), found)
+    return None
+
+
+def _worded(dice: _Dice, name: str, pronoun: str, be: str, when: str, found: _Found) -> tuple[str, str, _Found]:
+    response = dice.choice(_RESPONSES).format(subject=dice.choice((name, pronoun)), be=be, place=found[0])
+    return f"Where {be} {name}{when} ?", response[0].upper() + response[1:], found
+
+
+def generate(
+    seed: int,
+    split: str,
+    *,
+    num_statements: int = 7000,
+    num_questions: int = 3000,
+    difficulty: int = 1,
+    objects: bool = True,
+    before: bool = False,
+    window: int = 128,
+    world: World = World(),
+) -> list[Example]:
+    """Makes a stream of statements about random valid actions, and questions at random places in it.
+
+    At each time step a random actor takes a random command that is possible, with random target. A question is about
+    the actor or the object of a random sentence 1 to `difficulty` steps back: where is an actor, where was an actor
+    before a room (any room with a time before it that is told), where is an object. All are answered by the visible
+    statements alone: where no recent sentence allows it, the question is asked at another time.
+
+    Supports are, in order: the actor's latest "go"; or the latest "go" to that room and the one before it; or the
+    object's latest move and the "go" that tells where (of the holder now, or of the one who dropped it, before that).
+
+    Args:
+        seed: integer of at least 0.
+        split: "train", "valid" or "test": streams of their own.
+        num_statements: time steps of the stream.
+        num_questions: examples to return.
+        difficulty: 1 and 5 in the paper.
+        objects: False leaves the command "go" only (the paper's "actor"), True all of `world.actions`.
+        before: ask "where was <actor> before <room>" for about half of the sentences that mention only an actor.
+        window: the number of statements that a question sees, the latest.
+        world: who and what there is.
+
+    Returns:
+        Examples in the order of the stream. `answers` is one room, `response` a sentence from a small grammar. The
+        same arguments give the same examples on every machine and with every version of Python and NumPy.
+
+    Raises:
+        ValueError: if an argument is out of range, or no question can be answered.
+
+    Example:
+        >>> example = generate(0, "train", num_statements=20, num_questions=5, difficulty=5)[-1]
+        >>> example.question, example.answers, [example.statements[i] for i in example.supports]
+        ('Where is Dan ?', ('bedroom',), ['Dan went to the bedroom'])
+
+    Reference: Weston et al. 2015, section 5.2 and Appendix A.
+    Departs from the paper: a question sees the last `window` statements instead of the whole stream (the paper's
+    supports are up to 65 steps back); every question is one that what it sees answers, where the paper takes answers
+    from the state of the world; the law of the random actions and the words of the responses, which it does not print.
+    """
+    given = ("seed", seed, 0), ("num_statements", num_statements, 1), ("num_questions", num_questions, 1)
+    for name, value, low in (*given, ("difficulty", difficulty, 1), ("window", window, 1)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < low:
+            raise ValueError(f"{name}: expected an integer of at least {low}, got {value!r}")
+    if split not in SPLITS:
+        raise ValueError(f"split: expected one of {list(SPLITS)}, got {split!r}")
+    dice = _Dice(seed, SPLITS.index(split))
+    world = world if objects else dataclasses.replace(world, actions=("go",))
+    state = WorldState(world, {name: dice.choice(world.rooms) for name in (*world.actors, *world.objects)})
+    actions: list[Action] = []
+    for _ in range(num_statements):
+        choices = state.valid(dice.choice(world.actors))
+        # The command first, then its target: long stays in a room, so that supports can be far back.
+        command = dice.choice(list(dict.fromkeys(action.command for action in choices)))
+        actions.append(dice.choice([action for action in choices if action.command == command]))
+        state.apply(actions[-1])
+    texts = [_statement(action, dice) for action in actions]
+    examples: list[tuple[int, Example]] = []
+    while len(examples) < num_questions:
+        asked = len(examples)
+        for now in dice.shuffled(range(num_statements)):  # A second round only for more questions than statements.
+            seen = slice(max(0, now + 1 - window), now + 1)
+            question = _ask(world, actions[seen], dice, difficulty, before)
+            if question is not None:
+                text, response, (answer, supports) = question
+                examples.append((now, Example(tuple(texts[seen]), text, (answer,), supports, response)))
+                if len(examples) == num_questions:
+                    break
+        if len(examples) == asked:
+            raise ValueError(
+                f"num_statements, window: expected enough to answer a question, got {num_statements} and {window}; "
+                "raise them"
+            )
+    return [example for _, example in sorted(examples, key=lambda pair: pair[0])]

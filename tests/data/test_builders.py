@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tests of `memjax.data.builders`."""
+
+import subprocess
+import sys
+
+import pytest
+
+from memjax.data import babi, builders, simulation
+from memjax.errors import DataError
+
+STORY = "1 Mary moved to the office.\n2 Where is Mary? \toffice,here\t1\n3 Zo\u00eb left.\n4 Who left?\tZo\u00eb\t3 1\n"
+
+
+@pytest.fixture
+def release(tmp_path):
+    folder = tmp_path / "release" / "tasks_1-20_v1-2"
+    for variant, splits in (("en", ("train", "test")), ("en-valid", ("train", "valid", "test"))):
+        (folder / variant).mkdir(parents=True)
+        for i, split in enumerate(splits):
+            (folder / variant / f"qa1_{split}.txt").write_text(STORY * (7 * i + 20), encoding="utf-8")
+    return tmp_path / "release"
+
+
+@pytest.mark.parametrize("config", ["en-qa1", "en-valid-qa1"])
+def test_babi_round_trip(tmp_path, release, config):
+    builder = builders.prepare("babi", config, data_dir=tmp_path / "data", manual_dir=release)
+    assert set(builder.info.splits) == {"train", "test"} | ({"valid"} if "valid" in config else set())
+    for split in builder.info.splits:
+        assert builders.examples(builder, split) == babi.load(release, 1, split, config.removesuffix("-qa1"))
+
+
+def test_prepared_data_needs_no_files(tmp_path, release, capsys):
+    first = builders.prepare(builders.Babi, "en-qa1", data_dir=tmp_path / "data", manual_dir=release)
+    second = builders.prepare("babi", "en-qa1", data_dir=tmp_path / "data")
+    assert builders.examples(first, "train[:3]") == builders.examples(second, "train")[:3]
+    assert not capsys.readouterr().out
+
+
+def test_simulation_round_trip(tmp_path):
+    small = {"num_statements": 60, "num_questions": 40, "difficulty": 5, "objects": True, "before": True, "window": 9}
+    config = builders.SimulationConfig(name="small", seed=7, **small)
+    builder = builders.prepare("simulation", config, data_dir=tmp_path)
+    for split in simulation.SPLITS:
+        assert builders.examples(builder, split) == simulation.generate(7, split, **small)
+
+
+def test_configs():
+    assert len(builders.Babi.builder_configs) == 80 and "en-valid-10k-qa20" in builders.Babi.builder_configs
+    assert set(builders.Simulation.builder_configs) == {
+        f"d{d}_{what}{before}" for d in (1, 5) for what in ("actor", "actor_object") for before in ("", "_before")
+    }
+    config = builders.Simulation.builder_configs["d5_actor_object"]
+    assert (config.difficulty, config.objects, config.before) == (5, True, False)
+    assert (config.num_statements, config.num_questions) == (7000, 3000)
+
+
+def test_bad_data_is_readable(tmp_path, release):
+    with pytest.raises(DataError, match=r"no file qa3_\*_train.txt\[.gz\]"):
+        builders.prepare("babi", "en-qa3", data_dir=tmp_path / "data", manual_dir=release)
+    (release / "tasks_1-20_v1-2/en/qa1_test.txt").write_text("1 Joe left.\n3 Joe sat.\n")
+    with pytest.raises(DataError, match="qa1_test.txt:2: expected line number 2 or, for a new story, 1, got 3"):
+        builders.prepare("babi", "en-qa1", data_dir=tmp_path / "data", manual_dir=release)
+    (tmp_path / "empty").mkdir()
+    for folder in ("empty", "missing"):
+        with pytest.raises(DataError, match="expected a folder with the files of the corpus, got none or an empty one"):
+            builders.prepare("babi", "en-qa1", data_dir=tmp_path / "data", manual_dir=tmp_path / folder)
+    with pytest.raises(DataError, match="holds the bAbI folder 'en'"):
+        builders.prepare("babi", "en-qa1", data_dir=tmp_path / "data", manual_dir=release.parent)
+
+
+def test_bad_arguments(tmp_path):
+    with pytest.raises(ValueError, match="builder: expected one of .* got 'snli'"):
+        builders.prepare("snli", "en-qa1", data_dir=tmp_path)
+    with pytest.raises(ValueError, match="config: .* got 'en-qa21'; did you mean 'en-qa2"):
+        builders.prepare("babi", "en-qa21", data_dir=tmp_path)
+    with pytest.raises(ValueError, match="manual_dir: expected a folder, got None. Pass as manual_dir"):
+        builders.prepare("babi", "en-qa1", data_dir=tmp_path)
+
+
+def test_no_tensorflow(tmp_path):
+    code = (
+        "import sys; from memjax.data import builders\n"
+        "config = builders.SimulationConfig(name='s', num_statements=9, num_questions=2)\n"
+        f"builders.examples(builders.prepare('simulation', config, data_dir={str(tmp_path)!r}), 'test')\n"
+        "assert 'tensorflow' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
