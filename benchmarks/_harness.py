@@ -106,6 +106,11 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         print("| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |")
 
 
+def _record(column: str, cell: Any) -> tuple[str, Any]:
+    """Returns name and value of a cell for JSON, where timings are in seconds."""
+    return (f"{column.removesuffix(' ms')} s", cell._asdict()) if isinstance(cell, Timing) else (column, cell)
+
+
 def report(
     path: Path | None, settings: Mapping[str, Any], columns: Sequence[str], rows: Sequence[Sequence[Any]]
 ) -> None:
@@ -114,13 +119,7 @@ def report(
     print(", ".join(f"{name} {value}" for name, value in where.items()))
     print_table(columns, rows)
     if path is not None:
-        records = [
-            {
-                name: cell._asdict() if isinstance(cell, Timing) else cell
-                for name, cell in zip(columns, row, strict=True)
-            }
-            for row in rows
-        ]
+        records = [dict(map(_record, columns, row)) for row in rows]
         result = {"environment": where, "settings": dict(settings), "rows": records}
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(result, indent=1) + "\n")

@@ -22,7 +22,7 @@ def random_memories(rng, num_slots, how_many):
     for _ in range(how_many):
         times = rng.permutation(num_slots * 3)[:num_slots]
         times = np.where(rng.random(num_slots) < rng.choice([0.0, 0.2, 0.8, 1.0]), -1, times)
-        usage = np.where(times < 0, 0.0, rng.choice([0.0, 0.5, 1.0], num_slots))
+        usage = np.where(times < 0, 0.0, rng.choice([-0.5, 0.0, 0.5], num_slots))
         yield times, usage
 
 
