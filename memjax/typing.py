@@ -86,11 +86,12 @@ class SelectFn(Protocol):
 class LossFn(Protocol):
     """A ranking loss of one right choice against many wrong ones."""
 
-    def __call__(self, advantages: Array, where: Array) -> Array:
+    def __call__(self, advantages: Array, where: Array, margin: float = ...) -> Array:
         """Returns a scalar loss.
 
         Args:
             advantages: float `[K]`, by how much the right choice outscores each wrong one.
             where: bool `[K]`, the wrong choices that count.
+            margin: gamma, the advantage that is enough.
         """
         ...

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""O, the output feature map: hops over a memory, each finding one supporting memory.
+
+A hop scores every slot, selects one, and follows it: what was found joins the query of the next hop. Score, selection
+and following are functions that the caller passes, so one engine serves every model.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from memjax import _checks
+from memjax import memory as memory_lib
+from memjax.memory import Memory
+from memjax.scoring import TimeForm, score_slots, triple_score
+from memjax.typing import Array, PyTree, ScoreFn, SelectFn
+
+
+@struct.dataclass
+class Hops:
+    """What a chain of hops found.
+
+    Attributes:
+        slots: the slot found at each hop; -1 from the hop on at which the stop slot won or nothing was left.
+        scores: the score of each slot at each hop; -inf where it could not be chosen.
+        stop_scores: the score of the stop slot at each hop; -inf without one.
+        query: the query after the last hop.
+    """
+
+    slots: Array  # int32 [P]
+    scores: Array  # [P, N]
+    stop_scores: Array  # [P]
+    query: PyTree
+
+
+def select_highest(query: PyTree, scores: Array, times: Array, previous: Array, stop: Array | None) -> Array:
+    """Selects the slot with the highest score: o = argmax_i s(x, m_i).
+
+    A tie goes to the lower slot, and to the stop slot before any other.
+
+    Args:
+        query: not looked at.
+        scores: `[N]`.
+        times: int32 `[N]`, -1 where a slot may not be chosen.
+        previous: not looked at.
+        stop: score of the stop slot, or None.
+
+    Returns:
+        int32 scalar: the slot, or -1.
+
+    Example:
+        >>> select_highest(None, jnp.array([1.0, 3.0, 9.0]), jnp.array([0, 1, -1]), jnp.array(2), None)
+        Array(1, dtype=int32)
+
+    Reference: Weston et al. 2015, equations 2 and 3.
+    """
+    masked = jnp.where(times >= 0, scores, -jnp.inf)
+    best = jnp.argmax(masked).astype(jnp.int32)
+    bar = -jnp.inf if stop is None else stop
+    return jnp.where(masked[best] > bar, best, -1)
+
+
+def select_in_time_order(form: TimeForm, weights_fn: Callable[[PyTree], Array]) -> SelectFn:
+    """Makes the selection by pairs: Algorithm 1 of the paper.
+
+    The slots are walked in the order of their write times; each meets the winner so far and takes its place if the
+    triple score prefers it. The walk starts from the stop slot, as the oldest memory of all, where there is one. The
+    scores are known before it begins, so the loop runs over scalars: one `lax.scan` of N steps.
+
+    Args:
+        form: the time features.
+        weights_fn: `fn(query)` -> `[F]`, the score of each time feature.
+
+    Returns:
+        A `SelectFn`.
+
+    Example:
+        >>> newest = select_in_time_order("signed", lambda query: jnp.array([0.0, 1.0]))
+        >>> newest(None, jnp.zeros(3), jnp.array([4, 7, -1]), jnp.array(9), None)
+        Array(1, dtype=int32)
+
+    Reference: Weston et al. 2015, appendix C, Algorithm 1.
+    Departs from the paper: it walks slots in the order they are stored; here in the order of write times, which
+    differs once slots are used again.
+    """
+
+    def select(query: PyTree, scores: Array, times: Array, previous: Array, stop: Array | None) -> Array:
+        weights = weights_fn(query)
+        order = jnp.argsort(times)
+
+        def meet(winner: tuple[Array, Array, Array], slot: tuple[Array, Array, Array]) -> tuple[PyTree, None]:
+            best, best_score, best_time = winner
+            _, score, time = slot
+            first = (best < 0) & (stop is None)
+            preferred = triple_score(form, weights, previous, score, time, best_score, best_time) > 0
+            wins = (time >= 0) & (first | preferred)
+            return jax.tree.map(lambda new, old: jnp.where(wins, new, old), slot, winner), None
+
+        none = (jnp.int32(-1), jnp.zeros((), scores.dtype) if stop is None else stop, jnp.int32(-1))
+        (best, _, _), _ = jax.lax.scan(meet, none, (order.astype(jnp.int32), scores[order], times[order]))
+        return best
+
+    return select
+
+
+def hard_hops(
+    query: PyTree,
+    memory: Memory,
+    *,
+    hops: int,
+    score_fn: ScoreFn,
+    follow_fn: Callable[[PyTree, PyTree], PyTree],
+    select_fn: SelectFn = select_highest,
+    stop_fn: Callable[[PyTree], Array | None] = lambda query: None,
+    exclude_found: bool = True,
+    where: Array | None = None,
+) -> Hops:
+    """Finds supporting memories one after another.
+
+    Unbatched; lift with `jax.vmap` over queries, over memories or over both. For any k: `hops` is static.
+
+    Args:
+        query: one query.
+        memory: N slots.
+        hops: k, or the cap on the number of hops where there is a stop slot.
+        score_fn: s(query, key).
+        follow_fn: `fn(query, key) -> query`: the query of the next hop, [x, m_o1].
+        select_fn: chooses one slot by the scores.
+        stop_fn: `fn(query)` -> score of the stop slot m_0, which ends the chain when it wins (adaptive memory); or
+            None: there is no stop slot, and every hop finds a memory while there are any.
+        exclude_found: whether a memory can be found once only.
+        where: bool `[N]`, slots that may be found; all valid ones by default.
+
+    Returns:
+        What was found; nothing, with finite scores nowhere, in an empty memory.
+
+    Raises:
+        ValueError: if `hops` is below 1 or `where` has another shape.
+
+    Example:
+        >>> from memjax.memory import empty, write
+        >>> from memjax.scoring import inner_product
+        >>> memory = empty(4, jnp.zeros(2), jnp.int32(0))
+        >>> memory = write(memory, jnp.array([1.0, 0.0]), jnp.int32(7))
+        >>> memory = write(memory, jnp.array([0.0, 1.0]), jnp.int32(8))
+        >>> found = hard_hops(jnp.array([1.0, 0.1]), memory, hops=3, score_fn=inner_product, follow_fn=jnp.add)
+        >>> found.slots
+        Array([ 0,  1, -1], dtype=int32)
+
+    Reference: Weston et al. 2015, equations 2 and 3; Weston et al. 2016 (bAbI), appendix A.2, adaptive memory.
+    Departs from the paper: `exclude_found`; the paper does not say whether a memory can be found twice.
+    """
+    _checks.positive("hops", hops)
+    readable = memory_lib.valid(memory)
+    if where is not None:
+        if jnp.shape(where) != readable.shape:
+            raise ValueError(f"where: expected shape {readable.shape}, one for each slot, got {jnp.shape(where)}")
+        readable = readable & where
+
+    def hop(carry: PyTree, _: None) -> tuple[PyTree, PyTree]:
+        query, previous, readable, going = carry
+        scores = score_slots(score_fn, query, memory)  # [N]
+        stop = stop_fn(query)
+        slot = select_fn(query, scores, jnp.where(readable, memory.times, -1), previous, stop)
+        slot = jnp.where(going, slot, -1)
+        found = memory_lib.gather(memory, slot[None])
+        key = jax.tree.map(lambda leaf: leaf[0], found.keys)
+        going = slot >= 0
+        query = jax.tree.map(lambda new, old: jnp.where(going, new, old), follow_fn(query, key), query)
+        previous = jnp.where(going, found.times[0], previous)
+        shown = jnp.where(readable, scores, -jnp.inf)
+        if exclude_found:
+            readable = readable & (jnp.arange(readable.shape[0]) != slot)
+        stop = jnp.full((), -jnp.inf, scores.dtype) if stop is None else stop
+        return (query, previous, readable, going), (slot, shown, stop)
+
+    start = (query, memory.count, readable, jnp.bool_(True))
+    (query, _, _, _), (slots, scores, stops) = jax.lax.scan(hop, start, length=hops)
+    return Hops(slots=slots, scores=scores, stop_scores=stops, query=query)

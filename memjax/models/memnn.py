@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Memory Network for text."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx, struct
+from jax.typing import DTypeLike
+
+from memjax import _checks
+from memjax.addressing import Hops, hard_hops, select_highest, select_in_time_order
+from memjax.encoding import bag_of_words
+from memjax.memory import Memory
+from memjax.memory import gather as gather_slots
+from memjax.models.responders import WordResponder
+from memjax.nn import Dictionaries
+from memjax.scoring import NUM_TIME_FEATURES, TimeForm, inner_product
+from memjax.typing import Array
+
+#: The cap on the number of hops with adaptive memory: Weston et al. 2016 (bAbI), appendix A.2.
+MAX_ADAPTIVE_HOPS = 10
+
+
+@struct.dataclass
+class HopScores:
+    """Scores of every candidate at every hop, each hop given the right memories before it.
+
+    Attributes:
+        slots: s_O([x, m_o1, .., m_o(p-1)], m_i).
+        stop: the same for the stop slot; None without one.
+        time_weights: the score of each time feature.
+    """
+
+    slots: Array  # [P, N]
+    stop: Array | None  # [P]
+    time_weights: Array  # [P, F]
+
+
+@struct.dataclass
+class Answer:
+    """What a Memory Network answers.
+
+    Attributes:
+        words: token ids; padding after the end of the answer.
+        hops: the supporting memories and all scores.
+    """
+
+    words: Array  # int32 [A]
+    hops: Hops
+
+
+class OutputMap(nnx.Module):
+    """O: finds k supporting memories, with write time.
+
+    Args:
+        num_words: W.
+        features: n, size of the embeddings.
+        hops: k; with `adaptive` the cap on the number of hops.
+        time: time features of the triple score s(x, y, y'), or `"none"`: argmax of s(x, y).
+        adaptive: a learned stop slot m_0 ends the chain.
+        exclude_found: whether a memory can be found once only.
+        param_dtype: of the parameters.
+        rngs: random keys.
+
+    Raises:
+        ValueError: if a size is below 1, or there is no such form of time features.
+
+    Example:
+        >>> from memjax.memory import empty
+        >>> output = OutputMap(5, 4, rngs=nnx.Rngs(0))
+        >>> key = output.embed_memory(jnp.ones(5))
+        >>> output(jnp.ones(5), empty(3, key, jnp.int32(0))).slots
+        Array([-1, -1], dtype=int32)
+
+    Reference: Weston et al. 2015, sections 3.1 and 3.4; Weston et al. 2016 (bAbI), appendix A.2, adaptive memory.
+    Departs from the paper: `time="signed"` (see `memjax.scoring.time_preference`) and `exclude_found`.
+    """
+
+    def __init__(
+        self,
+        num_words: int,
+        features: int,
+        *,
+        hops: int = 2,
+        time: TimeForm = "signed",
+        adaptive: bool = False,
+        exclude_found: bool = True,
+        param_dtype: DTypeLike = jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        _checks.positive("hops", hops)
+        _checks.one_of("time", time, NUM_TIME_FEATURES)
+        self.hops = hops
+        self.time = time
+        self.adaptive = adaptive
+        self.exclude_found = exclude_found
+        self.words = Dictionaries(
+            num_words, features, ("question", "support", "candidate"), param_dtype=param_dtype, rngs=rngs
+        )
+
+        def rows(*shape: int) -> nnx.Param:
+            return nnx.Param(0.1 * jax.random.normal(rngs.params(), shape, param_dtype))
+
+        self.time_rows = None if time == "none" else rows(NUM_TIME_FEATURES[time], features)  # [F, n]
+        self.stop = rows(features) if adaptive else None  # [n]
+
+    def embed_memory(self, bag: Array) -> dict[str, Array]:
+        """The key of a slot: its embedding as a candidate, and as a memory that was found.
+
+        Args:
+            bag: `[W]`, features of the sentence.
+
+        Returns:
+            `{"candidate": [n], "support": [n]}`.
+        """
+        return {role: self.words.embed(role, bag) for role in ("candidate", "support")}
+
+    def time_weights(self, query: Array) -> Array:
+        """Phi_x^T U^T U Phi_t for each time feature.
+
+        Args:
+            query: `[..., n]`, an embedded query.
+
+        Returns:
+            `[..., F]`.
+        """
+        if self.time_rows is None:
+            return jnp.zeros((*query.shape[:-1], 0), query.dtype)
+        return query @ self.time_rows[...].T
+
+    def stop_score(self, query: Array) -> Array | None:
+        """The score of the stop slot, `[...]` for a query `[..., n]`; None without one."""
+        return None if self.stop is None else query @ self.stop[...]
+
+    def __call__(self, question: Array, memory: Memory, where: Array | None = None) -> Hops:
+        """Finds the supporting memories of a question.
+
+        Args:
+            question: `[W]`, features of x.
+            memory: N slots, with keys of `embed_memory`.
+            where: bool `[N]`, slots that may be found; all valid ones by default.
+
+        Returns:
+            Slots and scores; P = `hops`.
+        """
+        select = select_highest if self.time == "none" else select_in_time_order(self.time, self.time_weights)
+        return hard_hops(
+            self.words.embed("question", question),
+            memory,
+            hops=self.hops,
+            score_fn=lambda query, key: inner_product(query, key["candidate"]),
+            follow_fn=lambda query, key: query + key["support"],
+            select_fn=select,
+            stop_fn=self.stop_score,
+            exclude_found=self.exclude_found,
+            where=where,
+        )
+
+    def score_hops(self, question: Array, chain: Array, memory: Memory) -> HopScores:
+        """Scores every memory at each hop of a known chain (teacher forcing).
+
+        Memories are not embedded: the query is taken to the words, and a memory's score is the sum over its words.
+
+        Args:
+            question: `[W]`, features of x.
+            chain: `[P, W]`, features of the right memory at each hop; hop p is given those before it.
+            memory: N slots, with features `[W]` as keys.
+
+        Returns:
+            The scores at P hops.
+        """
+        supports = self.words.embed("support", chain)  # [P, n]
+        before = jnp.cumsum(supports, axis=0) - supports
+        queries = self.words.embed("question", question)[None] + before  # [P, n]
+        by_word = self.words.match("candidate", queries)  # [P, W]
+        # Scored as [P, W] x [W, N]: one product for all hops and slots.
+        slots = jax.vmap(jax.vmap(inner_product, (None, 0)), (0, None))(by_word, memory.keys)  # [P, N]
+        return HopScores(slots=slots, stop=self.stop_score(queries), time_weights=self.time_weights(queries))
+
+
+class MemNN(nnx.Module):
+    """A Memory Network: I and G are bags of words in slots, O is `output`, R is `response`.
+
+    Args:
+        num_words: W, the words of the vocabulary.
+        features: n, size of the embeddings.
+        hops: k; with `adaptive` the cap on the number of hops.
+        time: time features, or `"none"`.
+        adaptive: adaptive memory, a learned stop slot.
+        exclude_found: whether a memory can be found once only.
+        max_words: of an answer.
+        last_support: whether R knows which memory was found last.
+        param_dtype: of the parameters.
+        rngs: random keys.
+
+    Raises:
+        ValueError: if a size is below 1, or there is no such form of time features.
+
+    Example:
+        >>> from memjax.memory import empty, write
+        >>> model = MemNN(num_words=6, features=8, rngs=nnx.Rngs(0))
+        >>> sentence = jnp.array([2, 3, 4])
+        >>> memory = write(empty(4, model.embed(sentence), sentence), model.embed(sentence), sentence)
+        >>> answer = model(jnp.array([5, 2]), memory)
+        >>> answer.hops.slots
+        Array([ 0, -1], dtype=int32)
+        >>> answer.words.shape
+        (1,)
+
+    Reference: Weston et al. 2015, section 3.
+    Departs from the paper: see `OutputMap` and `memjax.models.WordResponder`.
+    """
+
+    def __init__(
+        self,
+        num_words: int,
+        features: int = 100,
+        *,
+        hops: int = 2,
+        time: TimeForm = "signed",
+        adaptive: bool = False,
+        exclude_found: bool = True,
+        max_words: int = 1,
+        last_support: bool = True,
+        param_dtype: DTypeLike = jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        self.num_words = num_words
+        self.output = OutputMap(
+            num_words,
+            features,
+            hops=hops,
+            time=time,
+            adaptive=adaptive,
+            exclude_found=exclude_found,
+            param_dtype=param_dtype,
+            rngs=rngs,
+        )
+        self.response = WordResponder(
+            num_words, features, max_words=max_words, last_support=last_support, param_dtype=param_dtype, rngs=rngs
+        )
+
+    def features(self, tokens: Array) -> Array:
+        """I: the bag of words `[W]` of a sentence `[S]` of token ids."""
+        return bag_of_words(tokens, self.num_words, self.output.words.weights.dtype)
+
+    def embed(self, tokens: Array) -> dict[str, Array]:
+        """The key under which a sentence is stored.
+
+        Args:
+            tokens: int `[S]`.
+
+        Returns:
+            `{"candidate": [n], "support": [n]}`. It grows stale when the parameters change.
+        """
+        return self.output.embed_memory(self.features(tokens))
+
+    def __call__(self, question: Array, memory: Memory, where: Array | None = None) -> Answer:
+        """Answers one question.
+
+        Args:
+            question: int `[S]`, token ids.
+            memory: N slots with keys of `embed` and the sentences' token ids `[S]` as values.
+            where: bool `[N]`, slots that may be found; all valid ones by default.
+
+        Returns:
+            The answer's words and the memories behind it.
+        """
+        bag = self.features(question)
+        hops = self.output(bag, memory, where)
+        supports = jax.vmap(self.features)(gather_slots(memory, hops.slots).values)  # [P, W]
+        return Answer(words=self.response(bag, supports, hops.slots >= 0), hops=hops)

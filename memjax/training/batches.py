@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Questions about stories as device arrays: a batch, or a whole corpus."""
+
+import dataclasses
+from typing import Any
+
+import jax.numpy as jnp
+from flax import struct
+
+from memjax import _checks
+from memjax.memory import Memory
+from memjax.typing import Array
+
+
+@struct.dataclass
+class StoryBatch:
+    """Q questions, each with the story that was told before it.
+
+    Sentences come again and again, in one story and across stories; they are held once, and stories point to them.
+
+    Attributes:
+        sentences: token ids of each different sentence; row 0 is the empty sentence.
+        slots: rows of `sentences`, oldest first; -1 = empty slot.
+        questions: token ids.
+        supports: slots of the supporting memories in the order of the hops; -1 = none.
+        answers: token ids of the answer's words; 0 = padding.
+    """
+
+    sentences: Array  # int32 [M, S]
+    slots: Array  # int32 [Q, N]
+    questions: Array  # int32 [Q, S]
+    supports: Array  # int32 [Q, P]
+    answers: Array  # int32 [Q, A]
+
+    @classmethod
+    def from_stories(cls, stories: Any) -> "StoryBatch":
+        """Puts a `memjax.data.Stories`, or anything with arrays of the same names, on the device.
+
+        Raises:
+            ValueError: if an array has another rank or another number of questions.
+        """
+        fields = {name: jnp.asarray(getattr(stories, name), jnp.int32) for name in cls.__dataclass_fields__}
+        for name, array in fields.items():
+            _checks.rank(name, array, 2, "[M, S]" if name == "sentences" else "[Q, ...]")
+            if name != "sentences" and array.shape[0] != fields["slots"].shape[0]:
+                raise ValueError(
+                    f"{name}: expected {fields['slots'].shape[0]} questions, as slots, got {array.shape[0]}"
+                )
+        return cls(**fields)
+
+    def __len__(self) -> int:
+        """Q, the number of questions."""
+        return self.questions.shape[0]
+
+    def take(self, indices: Array) -> "StoryBatch":
+        """The questions at `indices`, int `[B]`, over the same sentences."""
+        return dataclasses.replace(
+            self,
+            slots=self.slots[indices],
+            questions=self.questions[indices],
+            supports=self.supports[indices],
+            answers=self.answers[indices],
+        )
+
+    def memory(self) -> Memory:
+        """The stories as memories of rows of `sentences`, as if each were written one after another.
+
+        Returns:
+            A batched `Memory`, `[Q, N]`: keys and values are rows.
+        """
+        told = self.slots >= 0
+        rows = jnp.where(told, self.slots, 0)
+        zeros = jnp.zeros(len(self), jnp.int32)
+        return Memory(
+            keys=rows,
+            values=rows,
+            times=jnp.where(told, jnp.arange(rows.shape[1], dtype=jnp.int32)[None], -1),
+            usage=jnp.zeros(rows.shape, jnp.float32),
+            count=told.sum(axis=1, dtype=jnp.int32),
+            dropped=zeros,
+        )

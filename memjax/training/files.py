@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Small files that are there whole or not at all."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from memjax.errors import DataError
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file; a reader, or a killed run, never sees half of it.
+
+    Args:
+        path: the file; replaced if it is there.
+        text: its whole content.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes a JSON file, whole or not at all, indented for people."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Reads a JSON file.
+
+    Raises:
+        DataError: if there is no such file, or it is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError("expected a file, found none", path) from None
+    except json.JSONDecodeError as error:
+        raise DataError(f"expected JSON: {error.msg}", path, error.lineno) from None
+    except UnicodeDecodeError:
+        raise DataError("expected JSON in UTF-8, found other bytes", path) from None

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Memory Network against the paper's equations as NumPy loops."""
+
+import importlib.util
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from memjax.memory import empty, oldest_slot, write
+from memjax.models import MemNN, supporting_memory
+from memjax.training import StoryBatch, make_memnn_loss, with_params
+
+_spec = importlib.util.spec_from_file_location("reference", pathlib.Path(__file__).parents[1] / "reference.py")
+reference = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(reference)
+
+WORDS, FEATURES, SLOTS, SENTENCE = 9, 5, 7, 4
+OPTIONS = [
+    {
+        "hops": hops,
+        "time": time,
+        "adaptive": adaptive,
+        "exclude_found": exclude,
+        "max_words": words,
+        "last_support": last,
+    }
+    for hops, time, adaptive, exclude, words, last in [
+        (1, "none", False, True, 1, False),
+        (2, "none", False, True, 1, True),
+        (3, "none", True, True, 3, True),
+        (2, "printed", False, True, 1, True),
+        (2, "signed", False, False, 1, True),
+        (3, "signed", True, True, 3, True),
+        (4, "signed", True, False, 2, False),
+        (9, "signed", False, True, 1, True),
+    ]
+]
+
+
+def build(seed, **options):
+    """A model with weights large enough for choices to differ, and the same parameters for the reference."""
+    model = MemNN(WORDS, FEATURES, param_dtype=jnp.float64, rngs=nnx.Rngs(seed), **options)
+    state = nnx.state(model, nnx.Param)
+    nnx.update(model, jax.tree.map(lambda leaf: leaf * 10, state))
+    roles = model.response.words.roles
+    names = {"last_support": "last support"}
+    parameters = reference.Parameters(
+        U_O=np.asarray(model.output.words.weights[...]),
+        T=None if model.output.time_rows is None else np.asarray(model.output.time_rows[...]),
+        stop=None if model.output.stop is None else np.asarray(model.output.stop[...]),
+        U_R=np.asarray(model.response.words.weights[...]),
+        stop_word=None if model.response.stop_word is None else np.asarray(model.response.stop_word[...]),
+        R_copies=tuple(names.get(role, role) for role in roles),
+    )
+    return model, parameters
+
+
+def story(rng, told=SLOTS):
+    sentences = rng.integers(0, WORDS + 2, (told, SENTENCE))
+    return sentences, rng.integers(2, WORDS + 2, SENTENCE)
+
+
+def remember(model, sentences, slots=SLOTS):
+    tokens = jax.ShapeDtypeStruct((SENTENCE,), jnp.int32)
+    memory = empty(slots, jax.eval_shape(model.embed, tokens), tokens)
+    for sentence in jnp.asarray(sentences, jnp.int32):
+        memory = write(memory, model.embed(sentence), sentence, oldest_slot)
+    return memory
+
+
+@pytest.fixture(autouse=True)
+def float64():
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_hops_and_words_are_those_of_the_equations(options):
+    model, parameters = build(1, **options)
+    rng = np.random.default_rng(0)
+    answer_fn = jax.jit(lambda question, memory: model(question, memory))
+    chains = set()
+    for told in (SLOTS, SLOTS, SLOTS, 3, 1, SLOTS + 4, 2 * SLOTS + 1):
+        sentences, question = story(rng, told)
+        memory = remember(model, sentences)
+        answer = answer_fn(jnp.asarray(question), memory)
+        rows = np.asarray(memory.values)
+        found = reference.hops(
+            parameters,
+            question,
+            rows,
+            np.asarray(memory.times),
+            options["hops"],
+            adaptive=options["adaptive"],
+            exclude_found=options["exclude_found"],
+        )
+        slots = [slot for slot in np.asarray(answer.hops.slots).tolist() if slot >= 0]
+        assert slots == [slot for slot in found if slot >= 0]
+        words = reference.respond(parameters, question, [rows[slot] for slot in slots], options["max_words"])
+        assert [word for word in answer.words.tolist() if word > 0] == words
+        for hop, slot in enumerate(slots):
+            score = reference.s_O(parameters, question, [rows[s] for s in slots[:hop]], rows[slot])
+            np.testing.assert_allclose(answer.hops.scores[hop, slot], score, rtol=1e-12)
+        chains.add(tuple(slots))
+    assert len(chains) > 2, "the stories must not all be answered alike"
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("loss", ["hinge", "softmax"])
+def test_loss_is_that_of_the_equations(options, loss):
+    model, parameters = build(2, **options)
+    rng = np.random.default_rng(5)
+    stories = [story(rng) for _ in range(4)]
+    all_supports = [rng.choice(SLOTS, num_supports, replace=False) for num_supports in range(4)]
+    all_answers = [rng.integers(2, WORDS + 2, num_answers) for num_answers in (2, 1, 2, 1)]
+    batch = make_batch(stories, all_supports, all_answers)
+    for short in ("no_loss",) if options["exclude_found"] else ("no_loss", "repeat"):
+        loss_fn = make_memnn_loss(loss=loss, negatives="all", margin=0.3, short_chains=short)
+        value, metrics = jax.jit(loss_fn)(model, batch, jax.random.key(0))
+        expected = [
+            expected_losses(parameters, options, question, sentences, supports, answers, loss, short)
+            for (sentences, question), supports, answers in zip(stories, all_supports, all_answers, strict=True)
+        ]
+        hops, answer = np.mean(expected, axis=0)
+        np.testing.assert_allclose(metrics["hops"], hops, rtol=1e-12)
+        np.testing.assert_allclose(metrics["answer"], answer, rtol=1e-12)
+        np.testing.assert_allclose(value, hops + answer, rtol=1e-12)
+
+
+def make_batch(stories, supports, answers):
+    """Stories of `SLOTS` statements as a batch with an empty slot, and padded supports and answers."""
+
+    def padded(rows, width, value):
+        return jnp.asarray([[*row, *[value] * (width - len(row))] for row in rows], jnp.int32)
+
+    num = len(stories)
+    return StoryBatch(
+        sentences=jnp.asarray(np.concatenate([np.zeros((1, SENTENCE), int), *(s for s, _ in stories)]), jnp.int32),
+        slots=padded(np.arange(1, num * SLOTS + 1).reshape(num, SLOTS), SLOTS + 1, -1),
+        questions=jnp.asarray([question for _, question in stories], jnp.int32),
+        supports=padded(supports, 4, -1),
+        answers=padded(answers, 3, 0),
+    )
+
+
+def expected_losses(parameters, options, question, sentences, supports, answers, loss, short):
+    times = list(range(SLOTS))
+    chain = reference.gold_chain(supports.tolist(), options["hops"], options["adaptive"], short)
+    earlier = [chain[:hop] if options["exclude_found"] else [] for hop in range(len(chain))]
+    wrong = [
+        reference.all_slots_but(gold, times, options["adaptive"], before)
+        for gold, before in zip(chain, earlier, strict=True)
+    ]
+    hops = reference.loss_O(parameters, question, sentences, times, chain, wrong, 0.3, loss)
+    stop_word = options["max_words"] > 1
+    words = reference.gold_words(answers.tolist(), stop_word, options["max_words"])
+    wrong_words = [reference.all_words_but(word, WORDS, stop_word) for word in words]
+    told = [sentences[slot] for slot in chain if slot != reference.STOP]
+    return hops, reference.loss_R(parameters, question, told, words, wrong_words, 0.3, loss)
+
+
+@pytest.mark.parametrize("options", [OPTIONS[2], OPTIONS[3], OPTIONS[6]])
+def test_gradients_agree_with_finite_differences(options):
+    model, _ = build(6, **options)
+    rng = np.random.default_rng(7)
+    batch = make_batch([story(rng) for _ in range(2)], [[3, 1], [4]], [[5], [2, 7]])
+    loss_fn = make_memnn_loss(loss="softmax", negatives="all")
+    params = nnx.to_pure_dict(nnx.state(model, nnx.Param))
+    value = jax.jit(lambda params: loss_fn(with_params(model, params), batch, jax.random.key(0))[0])
+    grads = jax.grad(value)(params)
+    for (path, leaf), grad in zip(jax.tree.leaves_with_path(params), jax.tree.leaves(grads), strict=True):
+        assert np.abs(grad).max() > 0, f"{path} gets no gradient"
+        direction = jnp.asarray(rng.standard_normal(leaf.shape))
+
+        def along(eps, path=path, direction=direction):
+            moved = jax.tree.map_with_path(lambda at, x: x + eps * direction if at == path else x, params)
+            return value(moved)
+
+        numeric = (along(1e-5) - along(-1e-5)) / 2e-5
+        np.testing.assert_allclose(jnp.sum(grad * direction), numeric, rtol=1e-6, atol=1e-9)
+
+
+def test_supporting_memory_is_the_first_or_the_last_found():
+    model, _ = build(3)
+    memory = remember(model, story(np.random.default_rng(4))[0])
+    slots = jnp.array([5, 2, -1])
+    np.testing.assert_array_equal(supporting_memory(memory, slots), memory.values[2])
+    np.testing.assert_array_equal(supporting_memory(memory, slots, "first"), memory.values[5])
+    np.testing.assert_array_equal(supporting_memory(memory, jnp.array([-1, -1])), jnp.zeros(SENTENCE))
+    with pytest.raises(ValueError, match=r"which: expected one of \['first', 'last'\], got 'lst'; did you mean 'last'"):
+        supporting_memory(memory, slots, "lst")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"hops": 0}, "hops: expected an integer of at least 1, got 0"),
+        ({"time": "sined"}, "time: expected one of .*did you mean 'signed'"),
+        ({"max_words": 0}, "max_words: expected"),
+        ({"features": -1}, "features: expected"),
+    ],
+)
+def test_wrong_arguments_are_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        MemNN(WORDS, rngs=nnx.Rngs(0), **{"features": FEATURES, **options})
+
+
+def test_repeating_a_memory_that_cannot_be_found_twice_is_an_error():
+    model, _ = build(0, exclude_found=True)
+    batch = StoryBatch(*(jnp.zeros((1, 2), jnp.int32) for _ in range(5)))
+    with pytest.raises(ValueError, match="build the model with exclude_found=False"):
+        make_memnn_loss(short_chains="repeat")(model, batch, jax.random.key(0))

@@ -1,0 +1,464 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Memory Network's equations as plain NumPy loops: the oracle that golden values come from.
+
+It imports nothing of memjax and nothing of JAX, is slow, and is written to be compared with the paper line by line.
+Everything is for one question, unbatched, in float64. "MemNN" is Weston et al. 2015 (arXiv 1410.3916), "bAbI" is Weston
+et al. 2016 (arXiv 1502.05698).
+
+Token ids: 0 is padding and 1 an unknown word, neither has features; id t >= 2 is word t - 2 of W words. A memory is a
+list of token rows, one for each slot, with `times`, the write time of each slot (-1: empty). `STOP` stands for the stop
+slot m_0 wherever a slot is expected, and for the stop word w_0 wherever a word is.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+STOP = -1
+NUM_SPECIAL = 2
+
+#: Dictionaries of O: one copy of the words for each role (MemNN 3.1, D = 3|W|).
+QUESTION, SUPPORT, CANDIDATE = 0, 1, 2
+
+#: Dictionaries of R. "last support" is not in the papers; "answered" are the words of the answer so far (bAbI A.2).
+R_COPIES = ("question", "support", "last support", "answered", "response")
+
+Tokens = Sequence[int] | np.ndarray
+Memory = Sequence[Tokens] | np.ndarray
+
+
+@dataclasses.dataclass
+class Parameters:
+    """U_O, U_R and what is learned beside them.
+
+    Attributes:
+        U_O: `[3, W, n]`, dictionaries in the order question, support, candidate.
+        T: embeddings of the time features: `[3, n]` the printed ones, `[2, n]` signed ones, None without.
+        stop: `[n]`, embedding of the stop slot m_0; None where memory is not adaptive.
+        U_R: `[C, W, n]`, dictionaries in the order of `R_copies`; None where R is not used.
+        stop_word: `[n]`, embedding of the stop word w_0; None where an answer is one word.
+        R_copies: the roles that have a copy in U_R. Without "last support", the last one uses the support copy.
+    """
+
+    U_O: np.ndarray
+    T: np.ndarray | None = None
+    stop: np.ndarray | None = None
+    U_R: np.ndarray | None = None
+    stop_word: np.ndarray | None = None
+    R_copies: tuple[str, ...] = R_COPIES
+
+    def form(self) -> str:
+        """The form of the time features: "none", "printed" or "signed"."""
+        return "none" if self.T is None else {3: "printed", 2: "signed"}[len(self.T)]
+
+    def response_copy(self, role: str) -> np.ndarray:
+        """The dictionary `[W, n]` of one role of R."""
+        if role == "last support" and role not in self.R_copies:
+            role = "support"
+        return self.U_R[self.R_copies.index(role)]
+
+
+# Features and embeddings
+
+
+def bag(tokens: Tokens, num_words: int) -> np.ndarray:
+    """Phi: how often each of the W words occurs.
+
+    Example:
+        >>> bag([2, 4, 4, 1, 0], 3).tolist()
+        [1.0, 0.0, 2.0]
+    """
+    phi = np.zeros(num_words)
+    for token in tokens:
+        if token >= NUM_SPECIAL:
+            phi[token - NUM_SPECIAL] += 1.0
+    return phi
+
+
+def embed(tokens: Tokens, dictionary: np.ndarray) -> np.ndarray:
+    """U Phi(tokens): the sum of the words' embeddings in one dictionary `[W, n]`."""
+    phi = bag(tokens, len(dictionary))
+    total = np.zeros(dictionary.shape[1])
+    for word in range(len(dictionary)):
+        total += phi[word] * dictionary[word]
+    return total
+
+
+# O: scores
+
+
+def embed_query(p: Parameters, question: Tokens, found: Sequence[Tokens]) -> np.ndarray:
+    """U Phi_x([x, m_o1, ...]): the question and the memories found, each with its own copy (MemNN 3.1)."""
+    q = embed(question, p.U_O[QUESTION])
+    for memory in found:
+        q = q + embed(memory, p.U_O[SUPPORT])
+    return q
+
+
+def s_O(p: Parameters, question: Tokens, found: Sequence[Tokens], candidate: Tokens | int) -> float:
+    """s_O(x, y) = Phi_x(x)^T U^T U Phi_y(y): MemNN equations 2, 3 and 5.
+
+    Args:
+        p: the parameters.
+        question: tokens of x.
+        found: tokens of the memories found so far, in the order of the hops.
+        candidate: tokens of y, or `STOP`.
+    """
+    q = embed_query(p, question, found)
+    is_stop = np.ndim(candidate) == 0 and candidate == STOP
+    y = p.stop if is_stop else embed(candidate, p.U_O[CANDIDATE])  # m_0 has an embedding of its own: bAbI A.2
+    return float(q @ y)
+
+
+def s_Ot(
+    p: Parameters,
+    question: Tokens,
+    memory: Memory,
+    times: Sequence[int],
+    found: Sequence[int],
+    y: int,
+    other: int,
+) -> float:
+    """s_Ot(x, y, y') = Phi_x(x)^T U^T U (Phi_y(y) - Phi_y(y') + Phi_t(x, y, y')): MemNN 3.4.
+
+    Above 0 it prefers y, below 0 y'. What "x older than" looks at is the question at the first hop, which is newer than
+    every memory, and the memory found last afterwards (MemNN 3.4). The stop slot is older than every memory.
+
+    Args:
+        p: the parameters; the number of rows of T says which form of Phi_t.
+        question: tokens of x.
+        memory: token rows, one for each slot.
+        times: write time of each slot.
+        found: slots found so far.
+        y: a slot or `STOP`.
+        other: y', a slot or `STOP`.
+    """
+    found_tokens = [memory[slot] for slot in found]
+    score = s_O(p, question, found_tokens, STOP if y == STOP else memory[y])
+    score -= s_O(p, question, found_tokens, STOP if other == STOP else memory[other])
+    if p.T is None:
+        return score
+
+    now = max(times) + 1
+    time_x = times[found[-1]] if len(found) else now
+    time_y = -1 if y == STOP else times[y]
+    time_other = -1 if other == STOP else times[other]
+    x_older = 1.0 if time_x < time_y else 0.0
+    x_older_other = 1.0 if time_x < time_other else 0.0
+    y_older = 1.0 if time_y < time_other else 0.0
+    if p.form() == "printed":  # the three features of MemNN 3.4
+        phi_t = [x_older, x_older_other, y_older]
+    else:  # not in the paper: antisymmetric, s(x, y, y') = -s(x, y', y)
+        phi_t = [x_older - x_older_other, float(np.sign(time_y - time_other))]
+
+    q = embed_query(p, question, found_tokens)
+    for k in range(len(p.T)):
+        score += float(q @ p.T[k]) * phi_t[k]
+    return score
+
+
+# O: the choice of a slot, and hops
+
+
+def algorithm_1(
+    p: Parameters,
+    question: Tokens,
+    memory: Memory,
+    times: Sequence[int],
+    found: Sequence[int],
+    allowed: Sequence[bool],
+    adaptive: bool,
+) -> int:
+    """O_t(x, m): MemNN appendix C, Algorithm 1, over the slots in the order of their write times.
+
+    The newer of two wins only if s_Ot > 0. With `adaptive`, the walk starts from the stop slot, the oldest of all.
+
+    Returns:
+        The winner: a slot, or -1 where the stop slot won or no slot is allowed.
+    """
+    order = sorted((slot for slot in range(len(times)) if times[slot] >= 0 and allowed[slot]), key=lambda s: times[s])
+    if adaptive:
+        t = STOP
+    elif order:
+        t = order.pop(0)  # t = 1
+    else:
+        return -1
+    for i in order:  # for i = 2, ..., N
+        if s_Ot(p, question, memory, times, found, i, t) > 0:
+            t = i
+    return t
+
+
+def argmax_slot(
+    p: Parameters,
+    question: Tokens,
+    memory: Memory,
+    times: Sequence[int],
+    found: Sequence[int],
+    allowed: Sequence[bool],
+    adaptive: bool,
+) -> int:
+    """o = argmax_i s_O(x, m_i): MemNN equations 2 and 3, without time features.
+
+    A tie between slots goes to the lower slot. A tie with the stop slot goes to the stop slot: it is the oldest, and
+    so keeps its place as in Algorithm 1. (The papers leave ties open.)
+
+    Returns:
+        A slot, or -1 where the stop slot won or no slot is allowed.
+    """
+    found_tokens = [memory[slot] for slot in found]
+    best, best_score = -1, s_O(p, question, found_tokens, STOP) if adaptive else -math.inf
+    for i in range(len(times)):
+        if times[i] < 0 or not allowed[i]:
+            continue
+        score = s_O(p, question, found_tokens, memory[i])
+        if score > best_score:
+            best, best_score = i, score
+    return best
+
+
+def hops(
+    p: Parameters,
+    question: Tokens,
+    memory: Memory,
+    times: Sequence[int],
+    k: int,
+    adaptive: bool = False,
+    exclude_found: bool = True,
+    allowed: Sequence[bool] | None = None,
+) -> list[int]:
+    """The supporting memories m_o1, ..., m_ok, each conditioned on those before: MemNN 3.1 and 3.4, bAbI A.2.
+
+    Args:
+        p: the parameters. With T the choice is Algorithm 1's, without T the argmax.
+        question: tokens of x.
+        memory: token rows, one for each slot.
+        times: write time of each slot, -1 where it is empty.
+        k: number of hops; with `adaptive` the cap on it (10 in bAbI A.2).
+        adaptive: whether the stop slot m_0 is a candidate at each hop and ends the chain when it wins.
+        exclude_found: whether a slot can be found once only. (The papers do not say.)
+        allowed: slots that may be found; all by default.
+
+    Returns:
+        Slots in the order found: at most k with `adaptive`; else exactly k, with -1 once no slot is left.
+    """
+    choose = argmax_slot if p.T is None else algorithm_1
+    left = [True] * len(times) if allowed is None else [bool(a) for a in allowed]
+    found: list[int] = []
+    for _ in range(k):
+        slot = choose(p, question, memory, times, found, left, adaptive)
+        if slot == -1:
+            break
+        found.append(slot)
+        if exclude_found:
+            left[slot] = False
+    if not adaptive:
+        found += [-1] * (k - len(found))
+    return found
+
+
+# R: response
+
+
+def embed_response_query(
+    p: Parameters, question: Tokens, supports: Sequence[Tokens], answered: Sequence[int]
+) -> np.ndarray:
+    """U_R Phi_x([x, m_o1, ..., m_ok, answered]): MemNN equation 4; the words answered so far: bAbI A.2."""
+    q = embed(question, p.response_copy("question"))
+    for hop, support in enumerate(supports):
+        role = "last support" if hop == len(supports) - 1 else "support"
+        q = q + embed(support, p.response_copy(role))
+    if len(answered):
+        q = q + embed(answered, p.response_copy("answered"))
+    return q
+
+
+def s_R(p: Parameters, question: Tokens, supports: Sequence[Tokens], answered: Sequence[int], word: int) -> float:
+    """s_R([x, m_o1, ..., m_ok, answered], w): MemNN equations 4 and 5.
+
+    Args:
+        p: the parameters.
+        question: tokens of x.
+        supports: tokens of the supporting memories, in the order of the hops.
+        answered: token ids of the answer so far.
+        word: a token id, or `STOP`.
+    """
+    q = embed_response_query(p, question, supports, answered)
+    y = p.stop_word if word == STOP else p.response_copy("response")[word - NUM_SPECIAL]
+    return float(q @ y)
+
+
+def respond_word(p: Parameters, question: Tokens, supports: Sequence[Tokens], answered: Sequence[int]) -> int:
+    """r = argmax_w s_R([x, m_o1, ..., m_ok], w): MemNN equation 4.
+
+    The stop word is a candidate where there is one (bAbI A.2). A tie goes to the lower word, and to any word before the
+    stop word. (The papers leave ties open.)
+
+    Returns:
+        A token id, or `STOP`.
+    """
+    candidates = [word + NUM_SPECIAL for word in range(p.U_R.shape[1])]
+    if p.stop_word is not None:
+        candidates.append(STOP)
+    best, best_score = candidates[0], -math.inf
+    for word in candidates:
+        score = s_R(p, question, supports, answered, word)
+        if score > best_score:
+            best, best_score = word, score
+    return best
+
+
+def respond(p: Parameters, question: Tokens, supports: Sequence[Tokens], max_words: int = 1) -> list[int]:
+    """The answer: one word, or with a stop word as many as come before it, each conditioned on those so far (bAbI A.2).
+
+    Returns:
+        Token ids: at most `max_words`, none where the stop word wins at once; exactly one without a stop word.
+    """
+    if p.stop_word is None:
+        return [respond_word(p, question, supports, [])]
+    answered: list[int] = []
+    for _ in range(max_words):
+        word = respond_word(p, question, supports, answered)
+        if word == STOP:
+            break
+        answered.append(word)
+    return answered
+
+
+# Losses, with teacher forcing
+
+
+def margin_term(scores: Sequence[float], gamma: float, loss: str) -> float:
+    """One ranking term. `scores` say by how much the right choice beats each wrong one.
+
+    Args:
+        scores: one for each wrong choice; none give 0.
+        gamma: the margin.
+        loss: "hinge", the sum of max(0, gamma - s), MemNN equations 6 to 8; or "softmax", log(1 + sum of
+            exp(gamma - s)), which is not in the paper.
+    """
+    total = 0.0
+    for s in scores:
+        total += max(0.0, gamma - s) if loss == "hinge" else math.exp(gamma - s)
+    return total if loss == "hinge" else math.log(1.0 + total)
+
+
+def gold_chain(supports: Sequence[int], k: int, adaptive: bool = False, short: str = "no_loss") -> list[int]:
+    """The right choice of each hop that has a loss.
+
+    Args:
+        supports: the question's supporting slots, in the order of the hops. Of a chain longer than k, the first k.
+        k: number of hops.
+        adaptive: the hop after the last support, if there is one among the k, has the stop slot as its right choice,
+            and the chain ends there (bAbI A.2).
+        short: for chains shorter than k without `adaptive`: "no_loss" leaves the remaining hops without a loss,
+            "repeat" repeats the last support. (The papers do not say.)
+
+    Example:
+        >>> gold_chain([4, 7], 3), gold_chain([4, 7], 3, short="repeat"), gold_chain([4, 7], 3, adaptive=True)
+        ([4, 7], [4, 7, 7], [4, 7, -1])
+    """
+    chain = list(supports[:k])
+    if adaptive:
+        return chain + [STOP] if len(chain) < k else chain
+    if short == "repeat" and chain:
+        chain += [chain[-1]] * (k - len(chain))
+    return chain
+
+
+def loss_O(
+    p: Parameters,
+    question: Tokens,
+    memory: Memory,
+    times: Sequence[int],
+    chain: Sequence[int],
+    negatives: Sequence[Sequence[int]],
+    gamma: float = 0.1,
+    loss: str = "hinge",
+) -> float:
+    """The loss of O for one question: MemNN equations 6 and 7; with time features those of MemNN 3.4.
+
+    Args:
+        p: the parameters.
+        question: tokens of x.
+        memory: token rows, one for each slot.
+        times: write time of each slot.
+        chain: the right choice of each hop, from `gold_chain`; each hop is conditioned on those before it.
+        negatives: for each hop the wrong choices, slots or `STOP`: all of them, or those that were sampled.
+        gamma: the margin.
+        loss: "hinge" or "softmax".
+    """
+    total = 0.0
+    for hop, (gold, wrong) in enumerate(zip(chain, negatives, strict=True)):
+        found = list(chain[:hop])  # the true ones, not those that O would find
+        if p.T is None:
+            found_tokens = [memory[slot] for slot in found]
+            right = s_O(p, question, found_tokens, STOP if gold == STOP else memory[gold])
+            scores = [right - s_O(p, question, found_tokens, STOP if f == STOP else memory[f]) for f in wrong]
+            total += margin_term(scores, gamma, loss)  # sum of max(0, gamma - s_O(x, gold) + s_O(x, f))
+        else:
+            ahead = [s_Ot(p, question, memory, times, found, gold, f) for f in wrong]
+            behind = [s_Ot(p, question, memory, times, found, f, gold) for f in wrong]
+            total += margin_term(ahead, gamma, loss)  # sum of max(0, gamma - s_Ot(x, gold, f))
+            total += margin_term([-s for s in behind], gamma, loss)  # sum of max(0, gamma + s_Ot(x, f, gold))
+    return total
+
+
+def gold_words(answers: Sequence[int], stop_word: bool, max_words: int = 1) -> list[int]:
+    """The right choice of each word of the answer: the words, then the stop word (bAbI A.2).
+
+    Args:
+        answers: token ids. Without a stop word only the first counts; of more than `max_words`, the first ones.
+        stop_word: whether R has a stop word. It follows the last word also where the cap makes it idle in answering.
+        max_words: cap on the number of words.
+
+    Example:
+        >>> gold_words([5, 6], stop_word=True, max_words=3), gold_words([5, 6], stop_word=False)
+        ([5, 6, -1], [5])
+    """
+    return list(answers[:max_words]) + [STOP] if stop_word else list(answers[:1])
+
+
+def loss_R(
+    p: Parameters,
+    question: Tokens,
+    supports: Sequence[Tokens],
+    words: Sequence[int],
+    negatives: Sequence[Sequence[int]],
+    gamma: float = 0.1,
+    loss: str = "hinge",
+) -> float:
+    """The loss of R for one question: MemNN equation 8.
+
+    Args:
+        p: the parameters.
+        question: tokens of x.
+        supports: tokens of the true supporting memories.
+        words: the right choice of each word, from `gold_words`; each is conditioned on those before it.
+        negatives: for each of them the wrong choices, token ids or `STOP`. An unknown word has no loss.
+        gamma: the margin.
+        loss: "hinge" or "softmax".
+    """
+    total = 0.0
+    for position, (gold, wrong) in enumerate(zip(words, negatives, strict=True)):
+        if 0 <= gold < NUM_SPECIAL:
+            continue  # an unknown word has no features, so it cannot be ranked
+        answered = list(words[:position])
+        right = s_R(p, question, supports, answered, gold)
+        scores = [right - s_R(p, question, supports, answered, w) for w in wrong]
+        total += margin_term(scores, gamma, loss)  # sum of max(0, gamma - s_R(x, r) + s_R(x, r'))
+    return total
+
+
+def all_slots_but(gold: int, times: Sequence[int], adaptive: bool, exclude: Sequence[int] = ()) -> list[int]:
+    """Every wrong choice of a hop: the valid slots, and with `adaptive` the stop slot, without `gold` and `exclude`."""
+    candidates = [slot for slot in range(len(times)) if times[slot] >= 0] + ([STOP] if adaptive else [])
+    return [slot for slot in candidates if slot != gold and slot not in exclude]
+
+
+def all_words_but(gold: int, num_words: int, stop_word: bool) -> list[int]:
+    """Every wrong word: all W words, and the stop word where there is one, without `gold`."""
+    candidates = [word + NUM_SPECIAL for word in range(num_words)] + ([STOP] if stop_word else [])
+    return [word for word in candidates if word != gold]
