@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bAbI tasks with supporting facts: Table 3 of Weston et al. 2016, 1,000 training questions a task.
+
+`python -m experiments.babi --data DIR` trains one model for each task, with one configuration for all 20, and tests it
+once. Settings are chosen with `--variant en-valid`, which measures the validation questions and never reads the test
+files. The last epoch counts.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from experiments import common
+from memjax.data.babi import TASKS
+from memjax.recipes import ADAPTIVE, AnsweringConfig, Babi, load_splits, load_test, progress, train
+
+#: The paper's columns, tasks 1 to 20.
+PAPER = {
+    "memnn": (100, 100, 20, 71, 83, 47, 68, 77, 65, 59, 100, 100, 100, 99, 74, 27, 54, 57, 0, 100),
+    "am": (100, 100, 100, 69, 83, 52, 78, 90, 71, 57, 100, 100, 100, 100, 73, 100, 46, 50, 9, 100),
+}
+
+_MEMNN = AnsweringConfig(epochs=60)
+_AM = dataclasses.replace(ADAPTIVE, epochs=60)
+MODELS = {
+    "memnn": _MEMNN,
+    "am": _AM,
+    "memnn, short chains without loss": dataclasses.replace(_MEMNN, short_chains="no_loss"),
+    "memnn, time features as printed": dataclasses.replace(_MEMNN, time="printed"),
+    "am, time features as printed": dataclasses.replace(_AM, time="printed"),
+    "am, no dictionary for the last support": dataclasses.replace(_AM, last_support=False),
+    "am, found facts not excluded": dataclasses.replace(_AM, exclude_found=False),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """bAbI with supporting facts."""
+
+    data: str | None = None
+    """Folder with the corpora; the environment variable MEMJAX_DATA where it is not given."""
+    folder: Path = Path("runs/babi")
+    """The run folder; rows that it holds already are not measured again."""
+    variant: Literal["en", "en-valid", "en-10k"] = "en"
+    """en and en-10k measure the test questions, en-valid the validation questions."""
+    models: tuple[str, ...] = ("memnn", "am")
+    """Columns of the table."""
+    tasks: tuple[int, ...] = tuple(TASKS)
+    """Rows of the table."""
+    seeds: int = 5
+    """Trained side by side."""
+
+
+def main(config: Config) -> None:
+    """Trains and measures every model on every task."""
+    unknown = [name for name in config.models if name not in MODELS]
+    if unknown:
+        raise ValueError(f"models: expected some of {list(MODELS)}, got {unknown}")
+    kept = common.Rows(config.folder, dataclasses.replace(config, models=(), tasks=(), folder=Path(), data=None))
+    results = {}
+    for model in config.models:
+        for task in config.tasks:
+
+            def measure(model: str = model, task: int = task) -> dict[str, list[float]]:
+                corpus = Babi(task, config.variant, config.data)
+                splits = load_splits(corpus)
+                with progress(f"{model}, task {task}") as report:
+                    trained = train(
+                        dataclasses.replace(MODELS[model], corpus=corpus),
+                        seeds=tuple(range(config.seeds)),
+                        splits=splits,
+                        report=report,
+                    )
+                return trained.evaluate(splits.valid or load_test(corpus))
+
+            results[model, task] = kept.measure(f"{model} | {task}", measure)["accuracy"]
+    common.finish(config.folder, _table(config, results))
+    _picture(config, results)
+
+
+def _table(config: Config, results: dict[tuple[str, int], list[float]]) -> str:
+    columns = [
+        column for model in config.models for column in ((f"{model}: paper", "ours") if model in PAPER else (model,))
+    ]
+    rows = []
+    for task in config.tasks:
+        cells = [f"{task} {TASKS[task]}"]
+        for model in config.models:
+            cells += [str(PAPER[model][task - 1])] if model in PAPER else []
+            cells.append(common.spread(results[model, task]))
+        rows.append(cells)
+    means, passed = ["mean"], ["tasks at 95 or more"]
+    for model in config.models:
+        scores = np.array([results[model, task] for task in config.tasks])  # [tasks, seeds]
+        if model in PAPER:
+            paper = np.array([PAPER[model][task - 1] for task in config.tasks])
+            means.append(f"{paper.mean():.2f}")
+            passed.append(str(int((paper >= 95).sum())))
+        means.append(common.spread(scores.mean(axis=0)))
+        passed.append(str(int((scores.mean(axis=1) >= 95).sum())))
+    return common.markdown(["accuracy, %", *columns], [*rows, means, passed])
+
+
+def _picture(config: Config, results: dict[tuple[str, int], list[float]]) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 2.6 * len(config.models)), layout="constrained")
+    for axis, model in zip(figure.subplots(len(config.models), 1, squeeze=False)[:, 0], config.models, strict=True):
+        places = np.arange(len(config.tasks))
+        scores = np.array([results[model, task] for task in config.tasks])
+        axis.bar(places, scores.mean(axis=1), yerr=scores.std(axis=1), color="#7aa6d1", label="memjax")
+        if model in PAPER:
+            axis.plot(places, [PAPER[model][task - 1] for task in config.tasks], "k_", markersize=14, label="paper")
+        axis.axhline(95, color="#999999", linewidth=0.8, linestyle=":")
+        axis.set(title=model, ylabel="accuracy, %", ylim=(0, 105), xticks=places)
+        axis.set_xticklabels([str(task) for task in config.tasks])
+        axis.legend(loc="lower left", fontsize=8)
+    figure.savefig(config.folder / "accuracy.png", dpi=120)
+
+
+if __name__ == "__main__":
+    common.run(main, Config, __doc__)

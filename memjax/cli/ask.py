@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`memjax ask`: a conversation with a trained model."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from memjax.errors import DataError
+from memjax.recipes import Answerer, Reply
+
+HELP = "Tell me statements, one a line; ask with a line that ends in ?. Empty line or Ctrl-D: leave. /forget: forget."
+
+
+def show(reply: Reply) -> Iterator[str]:
+    """The lines that show an answer and the facts behind it."""
+    yield f"  -> {reply.answer or 'I know nothing yet'}"
+    for hop, support in enumerate(reply.supports, start=1):
+        yield f"     {hop}. {support.text}   (statement {support.told + 1}, score {support.score:.2f})"
+    if reply.unknown:
+        yield f"     I do not know: {', '.join(reply.unknown)}"
+
+
+def converse(answerer: Answerer, lines: Iterable[str], picture: Path | None = None) -> Iterator[str]:
+    """Stores or answers one line after another.
+
+    Args:
+        answerer: holds the memory.
+        lines: statements, and questions that end in `?`.
+        picture: where to draw each answer's scores.
+
+    Yields:
+        What there is to print.
+    """
+    for line in lines:
+        line = line.strip()
+        if not line:
+            continue
+        if line == "/forget":
+            answerer.forget()
+            yield "  (forgotten)"
+        elif line.endswith("?"):
+            try:
+                reply = answerer.ask(line)
+            except ValueError as error:
+                yield f"  ({error})"
+                continue
+            yield from show(reply)
+            if picture is not None and reply.statements:
+                from memjax import plots
+
+                plots.hop_scores(line, reply).savefig(picture, dpi=120)
+                yield f"     drawn in {picture}"
+        else:
+            try:
+                unknown = answerer.tell(line)
+            except ValueError as error:
+                yield f"  ({error})"
+                continue
+            if unknown:
+                yield f"  (I do not know: {', '.join(unknown)})"
+
+
+def read_story(path: Path) -> list[str]:
+    """Reads a story, one statement or question a line.
+
+    Raises:
+        DataError: if there is no such file, nothing in it, or it is not UTF-8 text.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()  # some editors begin a file with a mark
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise DataError("expected text in UTF-8, found other bytes", path, line) from None
+    except OSError as error:
+        raise DataError(f"expected a story to read: {error.strerror}", path) from None
+    if not any(line.strip() for line in lines):
+        raise DataError("expected statements and questions, one a line; found an empty file", path)
+    return lines
+
+
+def ask(folder: Path, story: Path | None, picture: Path | None, num_slots: int) -> None:
+    """Reads a story, if there is one, then talks at the terminal or reads standard input."""
+    lines = [] if story is None else read_story(story)
+    answerer = Answerer.load(folder, num_slots)
+    for line in lines:
+        print(line)
+        for shown in converse(answerer, [line], picture):
+            print(shown)
+    if sys.stdin.isatty():
+        print(HELP)
+        for shown in converse(answerer, _prompt(), picture):
+            print(shown)
+    elif story is None:
+        for shown in converse(answerer, _piped(), picture):
+            print(shown)
+
+
+def _piped() -> Iterator[str]:
+    try:
+        yield from sys.stdin
+    except UnicodeDecodeError:
+        raise DataError("expected text in UTF-8, found other bytes", "standard input") from None
+
+
+def _prompt() -> Iterator[str]:
+    import contextlib
+
+    with contextlib.suppress(ImportError):
+        import readline  # noqa: F401  line editing and history
+    while True:
+        try:
+            line = input("> ")
+        except EOFError:
+            return
+        if not line.strip():
+            return
+        yield line

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Subcommands, flags and error messages of the `memjax` command."""
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from memjax.errors import DataError, RunError
+from memjax.recipes import RECIPES, AnsweringConfig, evaluate, progress, train
+
+
+@dataclasses.dataclass(frozen=True)
+class Demo:
+    """Train on the simulated world, compare k = 1 and 2 with and without time, and answer questions about a story."""
+
+    folder: Path = Path("runs/demo")
+    """Where the trained model and the pictures go; replaced by each demo."""
+
+    def run(self) -> None:
+        """Runs the command."""
+        from memjax.cli.demo import demo
+
+        demo(self.folder)
+
+
+@dataclasses.dataclass(frozen=True)
+class Train:
+    """Train a Memory Network and keep it in a run folder."""
+
+    config: AnsweringConfig
+    run_folder: Path = Path("runs/memnn")
+    """Where configuration, metrics, checkpoints and results go."""
+    recipe: Literal["default", "adaptive", "paper"] = "default"
+    """Where the flags below start from: what does best here, adaptive memory, or the paper's own training."""
+    resume: bool = False
+    """Go on with the run in the folder from its last checkpoint."""
+    overwrite: bool = False
+    """Replace the run in the folder."""
+    tensorboard: bool = False
+    """Also write TensorBoard events (extra `tensorboard`)."""
+
+    def run(self) -> None:
+        """Runs the command."""
+        with progress("training") as report:
+            trained = train(
+                self.config,
+                folder=self.run_folder,
+                resume=self.resume,
+                overwrite=self.overwrite,
+                tensorboard=self.tensorboard,
+                report=report,
+            )
+        if self.config.corpus.has_valid:
+            _print_accuracy("valid", trained.evaluate(self.config.corpus.examples("valid")))
+        print(f"The run is in {self.run_folder}. Next: memjax ask {self.run_folder}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluate:
+    """Measure the accuracy of a run, and add it to the run's results.json."""
+
+    run_folder: Path
+    """A run folder."""
+    split: Literal["train", "valid", "test"] = "test"
+    """Which questions."""
+    data: str | None = None
+    """Folder with the corpora; the environment variable MEMJAX_DATA where it is not given."""
+
+    def run(self) -> None:
+        """Runs the command."""
+        _print_accuracy(self.split, evaluate(self.run_folder, self.split, self.data))
+
+
+@dataclasses.dataclass(frozen=True)
+class Ask:
+    """Talk to a trained model: statements are stored, lines that end in ? are answered with the facts behind."""
+
+    run_folder: Path
+    """A run folder."""
+    story: Path | None = None
+    """A text file to read first, one statement or question a line."""
+    picture: Path | None = None
+    """Where to draw the scores of each answer's hops; replaced by each answer."""
+    num_slots: int = 128
+    """Statements that are remembered; the oldest makes place."""
+
+    def run(self) -> None:
+        """Runs the command."""
+        from memjax.cli.ask import ask
+
+        ask(self.run_folder, self.story, self.picture, self.num_slots)
+
+
+def _print_accuracy(split: str, results: dict[str, list[float]]) -> None:
+    accuracy, supports = results["accuracy"][0], results["supports"][0]
+    print(f"{split}: {accuracy:.2f} % of the answers right, {supports:.2f} % of the supporting facts found in order")
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Runs the `memjax` command.
+
+    Args:
+        args: the command line without the program's name; `sys.argv` by default.
+
+    Returns:
+        The exit status: 0, or 1 after an error, which is printed.
+    """
+    args = list(sys.argv[1:] if args is None else args)
+    try:
+        import tyro
+    except ImportError:
+        print("memjax: the command needs the extra `app`: pip install 'memjax[app]'", file=sys.stderr)
+        return 1
+
+    # The recipe sets the defaults that --help shows, so it is known before all else is parsed.
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    early.add_argument("--recipe", choices=list(RECIPES), default="default")
+    recipe = early.parse_known_args(args)[0].recipe
+    start = Train(config=RECIPES[recipe], recipe=recipe)
+    commands = (
+        Annotated[Demo, tyro.conf.subcommand("demo")]
+        | Annotated[Train, tyro.conf.subcommand("train", default=start)]
+        | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+        | Annotated[Ask, tyro.conf.subcommand("ask")]
+    )
+    options = (
+        tyro.conf.OmitArgPrefixes,
+        tyro.conf.OmitSubcommandPrefixes,
+        tyro.conf.CascadeSubcommandArgs,
+        tyro.conf.PositionalRequiredArgs,
+    )
+    try:
+        command = tyro.cli(commands, prog="memjax", description=__doc__, args=args, config=options)  # type: ignore[call-overload]
+        command.run()
+    except (DataError, RunError, ValueError, ImportError, OSError) as error:
+        print(f"memjax: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("memjax: stopped; a training run goes on with --resume", file=sys.stderr)
+        return 130
+    return 0

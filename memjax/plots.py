@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures: what a memory network looked at. Functions return matplotlib figures; nothing is shown or saved here."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from memjax.recipes import Reply
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_LONGEST = 60
+
+
+def hop_scores(question: str, reply: Reply) -> "Figure":
+    """Draws the score of each statement of a story at each hop, and which one was found.
+
+    Args:
+        question: as it was asked.
+        reply: of `memjax.recipes.Answerer.ask`.
+
+    Returns:
+        A matplotlib figure: statements from top to bottom in the order they were told, one column of bars a hop.
+        The found statement is dark; a statement that could not be found at a hop has no bar.
+
+    Raises:
+        ImportError: if the extra `app` is not installed.
+        ValueError: if there is nothing in memory to draw.
+
+    Example:
+        >>> reply = Reply("hall", (), (), np.array([[0.5, 1.5]]), ("Joe left.", "Joe went to the hall."))
+        >>> figure = hop_scores("Where is Joe?", reply)
+        >>> len(figure.axes)
+        1
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ImportError("pictures need the extra: pip install 'memjax[app]'") from None
+    if not reply.statements:
+        raise ValueError("reply: expected statements in memory to draw, got none; tell the answerer something first")
+    hops, told = reply.scores.shape
+    figure = Figure(figsize=(4.2 + 2.6 * hops, 1.6 + 0.3 * told), layout="constrained")
+    axes = figure.subplots(1, hops, sharey=True, squeeze=False)[0]
+    rows = np.arange(told)
+    labels = [text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…" for text in reply.statements]
+    for hop, axis in enumerate(axes):
+        found = reply.supports[hop].text if hop < len(reply.supports) else None
+        best = _row_found(reply, hop)
+        colors = ["#1f4e79" if row == best else "#a9c4de" for row in rows]
+        axis.barh(rows, np.nan_to_num(reply.scores[hop]), color=colors)
+        axis.axvline(0, color="#666666", linewidth=0.8)
+        axis.set_title(f"hop {hop + 1}" if found else f"hop {hop + 1}: none found", fontsize=10)
+        axis.set_xlabel("score $s_O$", fontsize=9)
+        axis.tick_params(labelsize=8)
+        for side in ("top", "right"):
+            axis.spines[side].set_visible(False)
+    axes[0].set_yticks(rows, labels, fontsize=8)
+    axes[0].invert_yaxis()
+    figure.suptitle(f"{question}   →   {reply.answer or 'nothing to answer from'}", fontsize=11)
+    return figure
+
+
+def _row_found(reply: Reply, hop: int) -> int | None:
+    """The row of the statement found at a hop, or None."""
+    if hop >= len(reply.supports):
+        return None
+    # The same text can be told many times: `told` says which, and row 0 is the first one that is still remembered.
+    for forgotten in range(reply.supports[hop].told + 1):
+        rows = [support.told - forgotten for support in reply.supports]
+        texts = [reply.statements[row] if 0 <= row < len(reply.statements) else None for row in rows]
+        if texts == [support.text for support in reply.supports]:
+            return rows[hop]
+    return None

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A trained Memory Network to talk to: it is told statements and asked questions."""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from memjax import data
+from memjax.memory import Memory, empty, oldest_slot, write
+from memjax.models import Answer, MemNN
+from memjax.recipes.train import Trained, load
+from memjax.training import with_params
+from memjax.typing import PAD, Array
+
+#: Words of a statement or a question, at most.
+MAX_SENTENCE = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Support:
+    """A memory behind an answer.
+
+    Attributes:
+        text: what was told.
+        told: how many statements were told before it.
+        score: s_O of its hop; comparable within a hop only.
+    """
+
+    text: str
+    told: int
+    score: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Reply:
+    """An answer with the facts behind it.
+
+    Attributes:
+        answer: words, separated by spaces; empty where there is no memory to answer from.
+        supports: the memories found, in the order of the hops.
+        unknown: words of the question that training never met; they were left out.
+        scores: `[P, n]`, the score at each hop of each statement in memory; nan where it could not be found.
+        statements: the n statements in memory, oldest first.
+    """
+
+    answer: str
+    supports: tuple[Support, ...]
+    unknown: tuple[str, ...]
+    scores: np.ndarray
+    statements: tuple[str, ...]
+
+
+class Answerer:
+    """Holds a memory and a trained model; `tell` writes, `ask` reads.
+
+    The memory is a ring: when it is full, the oldest statement makes place. Parameters do not change, so statements
+    are embedded once, when they are told.
+
+    Args:
+        trained: of `memjax.recipes.train` or `load`.
+        num_slots: statements that it remembers.
+        seed_index: which of the models that were trained side by side.
+
+    Example:
+        >>> from memjax.recipes import AnsweringConfig, Simulation, train
+        >>> world = Simulation(difficulty=1, objects=False, num_statements=400, num_questions=300)
+        >>> answerer = Answerer(train(AnsweringConfig(corpus=world, epochs=20)))
+        >>> answerer.tell("Fred went to the kitchen.")
+        ()
+        >>> answerer.tell("Joe teleported to the office.")
+        ('teleported',)
+        >>> reply = answerer.ask("Where is Joe?")
+        >>> reply.answer, reply.supports[0].text
+        ('office', 'Joe teleported to the office.')
+    """
+
+    def __init__(self, trained: Trained, num_slots: int = 128, seed_index: int = 0):
+        self.vocabulary = trained.vocabulary
+        self._params = jax.tree.map(lambda leaf: leaf[seed_index], trained.params)
+        self._model = trained.program.model
+        tokens = jax.ShapeDtypeStruct((MAX_SENTENCE,), jnp.int32)
+        key = jax.eval_shape(self._model.embed, tokens)
+        self._memory = empty(num_slots, key, tokens)
+        self._told: list[str] = []
+
+        def tell(params: dict, memory: Memory, tokens: Array) -> Memory:
+            return write(memory, self._with(params).embed(tokens), tokens, oldest_slot)
+
+        def ask(params: dict, memory: Memory, question: Array) -> Answer:
+            return self._with(params)(question, memory)
+
+        self._tell = jax.jit(tell, donate_argnums=1)
+        self._ask = jax.jit(ask)
+
+    @classmethod
+    def load(cls, folder: str | Path, num_slots: int = 128) -> "Answerer":
+        """Loads the model of a run folder, with an empty memory.
+
+        Raises:
+            RunError: if there is no run, or no checkpoint in it.
+        """
+        return cls(load(Path(folder)), num_slots)
+
+    @property
+    def memory(self) -> Memory:
+        """The memory as it is now. The next `tell` uses its buffers again: copy what is to be kept."""
+        return self._memory
+
+    def tell(self, statement: str) -> tuple[str, ...]:
+        """Stores a statement.
+
+        Returns:
+            Its words that training never met; they are stored, but match nothing.
+
+        Raises:
+            ValueError: if it has no words, or more than 64.
+        """
+        tokens, unknown = self._encode("statement", statement)
+        self._memory = self._tell(self._params, self._memory, tokens)
+        self._told.append(statement)
+        return unknown
+
+    def ask(self, question: str) -> Reply:
+        """Answers a question from what was told.
+
+        Raises:
+            ValueError: if it has no words, or more than 64.
+        """
+        tokens, unknown = self._encode("question", question)
+        answer = jax.device_get(self._ask(self._params, self._memory, tokens))
+        times = np.asarray(self._memory.times)
+        order = np.argsort(times)[(times < 0).sum() :]  # slots that hold something, oldest first
+        found = [(hop, slot) for hop, slot in enumerate(answer.hops.slots) if slot >= 0]
+        supports = tuple(
+            Support(self._told[times[slot]], int(times[slot]), float(answer.hops.scores[hop, slot]))
+            for hop, slot in found
+        )
+        scores = answer.hops.scores[: max(len(found), 1), order]
+        return Reply(
+            answer=self._decode(answer.words) if found else "",
+            supports=supports,
+            unknown=unknown,
+            scores=np.where(np.isfinite(scores), scores, np.nan),
+            statements=tuple(self._told[time] for time in times[order]),
+        )
+
+    def forget(self) -> None:
+        """Empties the memory."""
+        self._memory = jax.tree.map(jnp.zeros_like, self._memory)
+        self._memory = dataclasses.replace(self._memory, times=self._memory.times - 1)
+        self._told = []
+
+    def _with(self, params: dict) -> MemNN:
+        return with_params(self._model, params)
+
+    def _encode(self, name: str, text: str) -> tuple[Array, tuple[str, ...]]:
+        words = data.tokenize(text)
+        if not 0 < len(words) <= MAX_SENTENCE:
+            raise ValueError(f"{name}: expected 1 to {MAX_SENTENCE} words, got {len(words)} in {text[:60]!r}")
+        ids = self.vocabulary.encode(words)
+        return jnp.asarray(ids + [PAD] * (MAX_SENTENCE - len(ids)), jnp.int32), tuple(self.vocabulary.unknown(words))
+
+    def _decode(self, words: np.ndarray) -> str:
+        # The model's number of words is rounded up: ids beyond the vocabulary stand for no word.
+        return " ".join(self.vocabulary.decode([word for word in words.tolist() if PAD < word < len(self.vocabulary)]))

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The configuration of a Memory Network that answers questions about stories."""
+
+import dataclasses
+from typing import Any, Literal
+
+from memjax.errors import DataError
+from memjax.models import MAX_ADAPTIVE_HOPS
+from memjax.recipes.corpora import Babi, Corpus, Simulation
+
+
+@dataclasses.dataclass(frozen=True)
+class AnsweringConfig:
+    """Everything that decides what a run gives.
+
+    The defaults are those that did best on validation data here; `PAPER` has the paper's own.
+    """
+
+    corpus: Corpus = dataclasses.field(default_factory=Simulation)
+    """Where stories and questions come from."""
+    features: int = 50
+    """n, size of the embeddings."""
+    hops: int = 2
+    """k, the number of supporting memories; with --adaptive, the cap on it."""
+    time: Literal["none", "printed", "signed"] = "signed"
+    """Time features of s(x, y, y'): none, as the paper prints them, or with a sign for each order."""
+    adaptive: bool = False
+    """Adaptive memory: a learned stop slot ends the chain of hops."""
+    max_words: int = 1
+    """Words of an answer; above 1, a learned stop word ends it."""
+    exclude_found: bool = False
+    """A memory can be found once only."""
+    last_support: bool = True
+    """R has a dictionary of its own for the memory found last."""
+    short_chains: Literal["no_loss", "repeat"] = "repeat"
+    """What hops beyond a question's supports learn: nothing, or to find the last support again."""
+    loss: Literal["hinge", "softmax"] = "softmax"
+    """Of one ranking."""
+    negatives: Literal["sampled", "all"] = "all"
+    """Wrong choices of one ranking: one drawn at random, or all."""
+    margin: float = 0.1
+    """gamma."""
+    optimizer: Literal["adam", "sgd"] = "adam"
+    """Adam falls along a cosine to 0; SGD keeps its rate."""
+    learning_rate: float = 0.01
+    """At the start."""
+    weight_decay: float = 0.0
+    """Decoupled, for Adam only."""
+    batch_size: int = 32
+    """Questions in one step."""
+    epochs: int = 60
+    """Passes over the training questions."""
+    seed: int = 0
+    """Of initial weights, order and negatives."""
+
+
+#: The paper's training: sampled hinge, SGD at 0.01 one question at a time, 10 epochs, n = 100 (sections 3.1, 5.2).
+PAPER = AnsweringConfig(
+    features=100,
+    loss="hinge",
+    negatives="sampled",
+    optimizer="sgd",
+    batch_size=1,
+    epochs=10,
+    last_support=False,
+    short_chains="no_loss",
+)
+
+#: Adaptive memory and multiple answers (bAbI paper, appendix A.2).
+ADAPTIVE = AnsweringConfig(
+    adaptive=True, hops=MAX_ADAPTIVE_HOPS, max_words=8, exclude_found=True, short_chains="no_loss"
+)
+
+RECIPES = {"default": AnsweringConfig(), "adaptive": ADAPTIVE, "paper": PAPER}
+
+_CORPORA = {"simulation": Simulation, "babi": Babi}
+
+
+def to_json(config: AnsweringConfig) -> dict[str, Any]:
+    """The configuration as JSON; where the corpus lies on this machine is not part of it.
+
+    Example:
+        >>> to_json(AnsweringConfig())["corpus"]["name"]
+        'simulation'
+    """
+    content = dataclasses.asdict(config)
+    name = next(name for name, cls in _CORPORA.items() if isinstance(config.corpus, cls))
+    content["corpus"] = {"name": name, **content["corpus"]}
+    content["corpus"].pop("data", None)
+    return content
+
+
+def from_json(content: dict[str, Any], path: str) -> AnsweringConfig:
+    """The configuration that `to_json` wrote.
+
+    Args:
+        content: the JSON.
+        path: where it came from, for messages.
+
+    Raises:
+        DataError: if it is no configuration of this version.
+
+    Example:
+        >>> from_json(to_json(ADAPTIVE), "config.json") == ADAPTIVE
+        True
+    """
+    try:
+        fields = dict(content)
+        corpus = dict(fields.pop("corpus"))
+        return AnsweringConfig(corpus=_CORPORA[corpus.pop("name")](**corpus), **fields)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"expected a configuration of this version of memjax, got another one: {error}", path) from None

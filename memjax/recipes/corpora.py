@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a corpus by name to its examples: training and validation together, the test set by itself."""
+
+import dataclasses
+import os
+
+from memjax.data import Example, Vocabulary, babi, simulation, token_lists
+
+
+@dataclasses.dataclass(frozen=True)
+class Splits:
+    """What a model may be chosen by: no test data.
+
+    Attributes:
+        train: examples to learn from; they make the vocabulary.
+        valid: examples to choose by; empty where the corpus has none.
+        vocabulary: the words of `train`.
+    """
+
+    train: tuple[Example, ...]
+    valid: tuple[Example, ...]
+    vocabulary: Vocabulary
+
+
+@dataclasses.dataclass(frozen=True)
+class Simulation:
+    """The simulated world of the Memory Networks paper; needs no file and no network."""
+
+    difficulty: int = 5
+    """How many steps back the asked actor or object was last mentioned, at most."""
+    objects: bool = True
+    """Actors also take and drop objects, and questions ask for these."""
+    before: bool = False
+    """Also ask where an actor was before."""
+    num_statements: int = 7000
+    """Statements in a split."""
+    num_questions: int = 3000
+    """Questions in a split."""
+    window: int = 128
+    """Statements that a question sees."""
+    world_seed: int = 0
+    """Which world."""
+
+    def examples(self, split: str) -> tuple[Example, ...]:
+        """The examples of a split: train, valid or test."""
+        return tuple(
+            simulation.generate(
+                self.world_seed,
+                split,
+                num_statements=self.num_statements,
+                num_questions=self.num_questions,
+                difficulty=self.difficulty,
+                objects=self.objects,
+                before=self.before,
+                window=self.window,
+            )
+        )
+
+    @property
+    def has_valid(self) -> bool:
+        """Whether there is a validation split."""
+        return True
+
+
+@dataclasses.dataclass(frozen=True)
+class Babi:
+    """The bAbI tasks, from a folder that holds the release."""
+
+    task: int = 1
+    """1 to 20."""
+    variant: str = "en"
+    """en, en-10k, en-valid or en-valid-10k; only the latter two have validation questions."""
+    data: str | None = None
+    """Folder with the corpora; the environment variable MEMJAX_DATA where it is not given."""
+
+    def examples(self, split: str) -> tuple[Example, ...]:
+        """The examples of a split: train, valid (of en-valid and en-valid-10k) or test."""
+        return tuple(babi.load(find_data(self.data), self.task, split, self.variant))
+
+    @property
+    def has_valid(self) -> bool:
+        """Whether there is a validation split."""
+        return self.variant.startswith("en-valid")
+
+
+Corpus = Simulation | Babi
+
+
+def find_data(folder: str | None) -> str:
+    """The folder with the corpora: the one given, or that of the environment variable MEMJAX_DATA.
+
+    Raises:
+        ValueError: if there is neither.
+    """
+    folder = folder or os.environ.get("MEMJAX_DATA")
+    if not folder:
+        raise ValueError("data: expected a folder with the corpora; pass --data DIR or set MEMJAX_DATA")
+    return folder
+
+
+def load_splits(corpus: Corpus) -> Splits:
+    """Reads what a model may learn from and be chosen by.
+
+    Example:
+        >>> splits = load_splits(Simulation(num_statements=50, num_questions=10))
+        >>> len(splits.train), len(splits.valid)
+        (10, 10)
+    """
+    train = corpus.examples("train")
+    valid = corpus.examples("valid") if corpus.has_valid else ()
+    return Splits(train, valid, Vocabulary.build(token_lists(train)))
+
+
+def load_test(corpus: Corpus) -> tuple[Example, ...]:
+    """Reads the test set; only evaluation calls it."""
+    return corpus.examples("test")

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The jitted functions of a configuration: one program for all corpora of like size."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import optax
+from flax import nnx
+
+from memjax import data
+from memjax.models import MemNN
+from memjax.recipes.config import AnsweringConfig
+from memjax.recipes.corpora import Simulation
+from memjax.training import (
+    StoryBatch,
+    TrainState,
+    accuracy,
+    create_state,
+    make_epoch,
+    make_memnn_loss,
+    make_step,
+    with_params,
+)
+from memjax.typing import Array, PyTree
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """What a run does on the device. Seeds lie along a leading axis R of states and parameters.
+
+    Attributes:
+        model: the structure; its own parameters are not used.
+        init: `fn(seeds [R]) -> state`.
+        epoch: `fn(state, corpus) -> (state, metrics [R])`; the state is donated.
+        evaluate: `fn(params, corpus) -> metrics [R]`.
+    """
+
+    model: MemNN
+    init: Callable[[Array], TrainState]
+    epoch: Callable[[TrainState, StoryBatch], tuple[TrainState, dict[str, Array]]]
+    evaluate: Callable[[PyTree, StoryBatch], dict[str, Array]]
+
+
+def build_model(config: AnsweringConfig, vocabulary: data.Vocabulary, key: Array | int = 0) -> MemNN:
+    """The model of a configuration. Its number of words is rounded up, so that corpora share programs."""
+    return _model(config, _round_up(vocabulary.num_words, 16), key)
+
+
+def _model(config: AnsweringConfig, num_words: int, key: Array | int) -> MemNN:
+    return MemNN(
+        num_words,
+        config.features,
+        hops=config.hops,
+        time=config.time,
+        adaptive=config.adaptive,
+        exclude_found=config.exclude_found,
+        max_words=config.max_words,
+        last_support=config.last_support,
+        rngs=nnx.Rngs(key),
+    )
+
+
+def build_program(config: AnsweringConfig, vocabulary: data.Vocabulary, num_examples: int) -> Program:
+    """The program of a configuration; the same one for corpora that differ in text only.
+
+    Args:
+        config: its corpus and seed do not matter here.
+        vocabulary: gives the number of words.
+        num_examples: training questions; they set how fast the learning rate falls.
+    """
+    steps = max(num_examples // config.batch_size, 1) * config.epochs
+    shared = dataclasses.replace(config, corpus=Simulation(), seed=0)
+    return _program(shared, _round_up(vocabulary.num_words, 16), steps)
+
+
+@functools.lru_cache(maxsize=32)
+def _program(config: AnsweringConfig, num_words: int, steps: int) -> Program:
+    optimizer = _optimizer(config, steps)
+    model = _model(config, num_words, 0)
+    loss = make_memnn_loss(
+        loss=config.loss, negatives=config.negatives, margin=config.margin, short_chains=config.short_chains
+    )
+    epoch = make_epoch(make_step(model, optimizer, loss), config.batch_size)
+
+    def init(seed: Array) -> TrainState:
+        weights, run = jax.random.split(jax.random.key(seed))
+        return create_state(_model(config, num_words, weights), optimizer, run)
+
+    def evaluate(params: PyTree, corpus: StoryBatch) -> dict[str, Array]:
+        return accuracy(with_params(model, params), corpus)
+
+    return Program(
+        model=model,
+        init=jax.jit(jax.vmap(init)),
+        epoch=jax.jit(jax.vmap(epoch, in_axes=(0, None)), donate_argnums=0),
+        evaluate=jax.jit(jax.vmap(evaluate, in_axes=(0, None))),
+    )
+
+
+def _optimizer(config: AnsweringConfig, steps: int) -> optax.GradientTransformation:
+    if config.optimizer == "sgd":
+        return optax.sgd(config.learning_rate)
+    schedule = optax.cosine_decay_schedule(config.learning_rate, steps)
+    return optax.adamw(schedule, weight_decay=config.weight_decay)
+
+
+def encode(examples: Sequence[data.Example], vocabulary: data.Vocabulary) -> StoryBatch:
+    """Puts examples on the device, in sizes rounded up so that like corpora share programs."""
+    sizes = data.encode(examples, vocabulary)
+    rounded: dict[str, Any] = {
+        "num_slots": _power_of_two(sizes.slots.shape[1], 8),
+        "num_words": _round_up(sizes.sentences.shape[1], 8),
+        "num_sentences": _power_of_two(sizes.sentences.shape[0], 512),
+        "num_supports": _power_of_two(sizes.supports.shape[1], 1),
+        "num_answers": _power_of_two(sizes.answers.shape[1], 1),
+    }
+    return StoryBatch.from_stories(data.encode(examples, vocabulary, **rounded))
+
+
+def _round_up(size: int, multiple: int) -> int:
+    return -(-size // multiple) * multiple
+
+
+def _power_of_two(size: int, least: int) -> int:
+    return max(least, 1 << (size - 1).bit_length())

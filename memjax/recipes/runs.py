@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The run folder: configuration, vocabulary, metrics, checkpoints, results."""
+
+import dataclasses
+import shutil
+from pathlib import Path
+from typing import Any
+
+from memjax import data
+from memjax.errors import DataError, RunError
+from memjax.recipes import config as config_lib
+from memjax.recipes.config import AnsweringConfig
+from memjax.training.checkpoints import Checkpoints, describe_difference
+from memjax.training.files import read_json, write_json, write_text
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A folder on disk that holds all of one training run.
+
+    Attributes:
+        folder: `config.json`, `vocabulary.json`, `metrics.jsonl`, `checkpoints/`, `results.json`.
+        config: what was asked for.
+        seeds: the seeds that train side by side.
+        vocabulary: the words of the training questions.
+    """
+
+    folder: Path
+    config: AnsweringConfig
+    seeds: tuple[int, ...]
+    vocabulary: data.Vocabulary
+
+    @property
+    def metrics_path(self) -> Path:
+        """One JSON object a line."""
+        return self.folder / "metrics.jsonl"
+
+    @property
+    def results_path(self) -> Path:
+        """What evaluation found."""
+        return self.folder / "results.json"
+
+    def checkpoints(self, read_only: bool = False) -> Checkpoints:
+        """The run's checkpoints; close them after use. Read only where the run itself may be going on."""
+        metadata = _description(self.config, self.seeds)
+        return Checkpoints(self.folder / "checkpoints", {**metadata, "vocabulary": self.vocabulary.hash}, read_only)
+
+
+def _description(config: AnsweringConfig, seeds: tuple[int, ...]) -> dict[str, Any]:
+    return {"config": config_lib.to_json(config), "seeds": list(seeds)}
+
+
+#: What a run that was killed at its very start can have left: nothing to go on with, and nothing to lose.
+_LEFT_BY_A_START = {"vocabulary.json", ".vocabulary.json.partial", ".config.json.partial"}
+
+
+def create_run(
+    folder: Path, config: AnsweringConfig, seeds: tuple[int, ...], vocabulary: data.Vocabulary, overwrite: bool = False
+) -> Run:
+    """Starts a run folder.
+
+    Raises:
+        RunError: if the folder is there and `overwrite` is not asked for, or it is no run folder.
+    """
+    if folder.exists() and (not folder.is_dir() or {path.name for path in folder.iterdir()} - _LEFT_BY_A_START):
+        if not (folder / "config.json").is_file():
+            raise RunError(f"{folder}: expected a run folder or none, found no config.json in it; name another folder")
+        if not overwrite:
+            raise RunError(f"{folder}: expected no such folder; go on with --resume, or replace it with --overwrite")
+        # config.json goes last: without it, what a kill leaves here would be no run folder.
+        for path in sorted(folder.iterdir(), key=lambda path: path.name == "config.json"):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / "vocabulary.json", vocabulary.to_json())
+    write_json(folder / "config.json", _description(config, seeds))
+    return Run(folder, config, seeds, vocabulary)
+
+
+def open_run(folder: Path) -> Run:
+    """Opens a run folder that is there.
+
+    Raises:
+        RunError: if there is none.
+        DataError: if a file in it is damaged.
+    """
+    if not (folder / "config.json").is_file():
+        raise RunError(
+            f"{folder}: expected a run folder with a config.json; make one with `memjax train --run-folder {folder}`"
+        )
+    path = folder / "config.json"
+    content = read_json(path)
+    if not isinstance(content, dict) or not isinstance(content.get("config"), dict) or "seeds" not in content:
+        raise DataError("expected the keys config and seeds", path)
+    seeds = content["seeds"]
+    if not isinstance(seeds, list) or not seeds or any(type(seed) is not int for seed in seeds):
+        raise DataError(f"seeds: expected a list of integers, got {seeds!r}", path)
+    config = config_lib.from_json(content["config"], str(path))
+    like = config_lib.to_json(AnsweringConfig(corpus=type(config.corpus)()))
+    _check_types(config_lib.to_json(config), like, path)
+    return Run(folder, config, tuple(seeds), _read_vocabulary(folder / "vocabulary.json"))
+
+
+def _check_types(found: dict[str, Any], like: dict[str, Any], path: Path) -> None:
+    for name, value in found.items():
+        expected = type(like[name])
+        if expected is dict:
+            _check_types(value, like[name], path)
+        elif type(value) is not expected and not (expected is float and type(value) is int):
+            raise DataError(f"{name}: expected {expected.__name__}, got {value!r}", path)
+
+
+def _read_vocabulary(path: Path) -> data.Vocabulary:
+    read_json(path)  # a DataError where it is not JSON at all
+    try:
+        return data.Vocabulary.from_json(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"expected a vocabulary: {error}", path) from None
+
+
+def resume_run(folder: Path, config: AnsweringConfig, seeds: tuple[int, ...], vocabulary: data.Vocabulary) -> Run:
+    """Opens a run folder to go on with it.
+
+    Raises:
+        RunError: if it was started with another configuration, other seeds or other words; names the difference.
+    """
+    run = open_run(folder)
+    difference = describe_difference(_description(run.config, run.seeds), _description(config, seeds))
+    if difference:
+        raise RunError(f"{folder}: was started with something else: " + "; ".join(difference))
+    gone = sorted(set(run.vocabulary.words) - set(vocabulary.words))
+    new = sorted(set(vocabulary.words) - set(run.vocabulary.words))
+    if gone or new:
+        raise RunError(
+            f"{folder}: the corpus has other words than when the run was started: {len(gone)} gone {gone[:5]}, "
+            f"{len(new)} new {new[:5]}; point --data to the same files"
+        )
+    return dataclasses.replace(run, config=config)  # with the place of the data on this machine

@@ -1,0 +1,373 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What holds for every part: each public function is in the table, and each row keeps every promise.
+
+Eager = jit; vmap = loop; one compilation for one shape; bfloat16 stays bfloat16; gradients = finite differences in
+float64; and for what reads a memory: empty slots and an empty memory change nothing and give no NaN, in value and in
+gradient, and slots can change places.
+"""
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from memjax import addressing, encoding, losses, models, nn, scoring
+from memjax.memory import Memory, empty, gather, write_many
+
+N, D, W, S = 6, 4, 7, 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A part as a function of arrays; `args(rng, dtype)` makes them. Gradients go to `grad`, the float arguments."""
+
+    call: Callable[..., Any]
+    args: Callable[[np.random.Generator, Any], tuple]
+    grad: tuple[int, ...] = ()
+
+
+def vector(*shape):
+    return lambda rng, dtype: jnp.asarray(rng.standard_normal(shape), dtype)
+
+
+def integers(low, high, *shape):
+    return lambda rng, dtype: jnp.asarray(rng.integers(low, high, shape), jnp.int32)
+
+
+def flags(*shape):
+    return lambda rng, dtype: jnp.asarray(rng.random(shape) < 0.7)
+
+
+def draw(*parts):
+    return lambda rng, dtype: tuple(part(rng, dtype) for part in parts)
+
+
+def memory(key, value, told=N - 2):
+    """N slots with `told` statements, some of which an older one made place for."""
+
+    def make(rng, dtype):
+        keys = [key(rng, dtype) for _ in range(told)]
+        values = [value(rng, dtype) for _ in range(told)]
+        if not told:
+            return empty(N, key(rng, dtype), value(rng, dtype))
+        stacked = [jax.tree.map(lambda *leaves: jnp.stack(leaves), *items) for items in (keys, values)]
+        return write_many(empty(N, keys[0], values[0]), *stacked)
+
+    return make
+
+
+def parameters(build):
+    """A module's parameters as an argument, so that gradients and dtypes reach them."""
+
+    def make(rng, dtype):
+        module = build(dtype, int(rng.integers(1000)))
+        return jax.tree.map(lambda leaf: leaf * 5, nnx.state(module, nnx.Param))
+
+    return make
+
+
+def with_module(build, method):
+    """`method(module, *args)` as a function of parameters and args."""
+
+    def call(state, *args):
+        module = build(jax.tree.leaves(state)[0].dtype, 0)
+        nnx.update(module, state)
+        return method(module, *args)
+
+    return call
+
+
+def dictionaries(dtype, seed):
+    return nn.Dictionaries(W, D, ("a", "b"), param_dtype=dtype, rngs=nnx.Rngs(seed))
+
+
+def output_map(dtype, seed, **options):
+    return models.OutputMap(W, D, param_dtype=dtype, rngs=nnx.Rngs(seed), **{"hops": 3, **options})
+
+
+def responder(dtype, seed):
+    return models.WordResponder(W, D, max_words=3, param_dtype=dtype, rngs=nnx.Rngs(seed))
+
+
+def memnn(dtype, seed, **options):
+    return models.MemNN(W, D, param_dtype=dtype, rngs=nnx.Rngs(seed), **{"hops": 3, "max_words": 2, **options})
+
+
+def embedded(rng, dtype):
+    return {"candidate": vector(D)(rng, dtype), "support": vector(D)(rng, dtype)}
+
+
+def hard_hops(select, stop, query, mem):
+    return addressing.hard_hops(
+        query,
+        mem,
+        hops=3,
+        score_fn=scoring.inner_product,
+        follow_fn=lambda query, key: query + 0.5 * key,
+        select_fn=select,
+        stop_fn=(lambda query: query.sum()) if stop else (lambda query: None),
+    )
+
+
+in_time_order = addressing.select_in_time_order("signed", lambda query: query[:2])
+select_args = draw(vector(D), vector(N), integers(-1, 5, N), integers(5, 6), vector())
+hop_args = draw(vector(D), memory(vector(D), integers(0, 9, S)))
+bags = draw(parameters(output_map), vector(W), memory(embedded, integers(0, 9, S)))
+
+CASES = {
+    "encoding.bag_of_words": Case(
+        lambda tokens, dtype: encoding.bag_of_words(tokens, W, dtype.dtype), draw(integers(0, W + 2, S), vector())
+    ),
+    "scoring.inner_product": Case(scoring.inner_product, draw(vector(D), vector(D)), (0, 1)),
+    "scoring.bilinear": Case(scoring.bilinear, draw(vector(W), vector(W, D), vector(W), vector(W, D)), (0, 1, 2, 3)),
+    "scoring.score_slots": Case(partial(scoring.score_slots, scoring.inner_product), hop_args, (0,)),
+    "scoring.time_preference": Case(
+        partial(scoring.time_preference, "printed"),
+        draw(vector(3), integers(0, 5), integers(0, 5), integers(0, 5)),
+        (0,),
+    ),
+    "scoring.triple_score": Case(
+        partial(scoring.triple_score, "signed"),
+        draw(vector(2), integers(0, 5), vector(), integers(0, 5), vector(), integers(0, 5)),
+        (0, 2, 4),
+    ),
+    "losses.hinge": Case(losses.hinge, draw(vector(N), flags(N)), (0,)),
+    "losses.softmax_margin": Case(losses.softmax_margin, draw(vector(N), flags(N)), (0,)),
+    "losses.sample_one": Case(
+        lambda seed, where: losses.sample_one(jax.random.key(seed), where), draw(integers(0, 9), flags(N))
+    ),
+    "addressing.select_highest": Case(addressing.select_highest, select_args),
+    "addressing.select_in_time_order": Case(in_time_order, select_args),
+    "addressing.hard_hops": Case(partial(hard_hops, in_time_order, True), hop_args, (0,)),
+    "nn.Dictionaries": Case(
+        with_module(dictionaries, lambda module, bag, vec: (module.embed("a", bag), module.match("b", vec))),
+        draw(parameters(dictionaries), vector(W), vector(D)),
+        (0, 1, 2),
+    ),
+    "models.OutputMap": Case(with_module(output_map, lambda module, *args: module(*args)), bags, (0, 1)),
+    "models.WordResponder": Case(
+        with_module(responder, lambda module, *args: (module(*args), module.scores(*args, args[0]))),
+        draw(parameters(responder), vector(W), vector(2, W), flags(2)),
+        (0, 1, 2),
+    ),
+    "models.MemNN": Case(
+        with_module(memnn, lambda module, *args: module(*args)),
+        draw(parameters(memnn), integers(0, W + 2, S), memory(embedded, integers(0, 9, S))),
+        (0,),
+    ),
+    "models.supporting_memory": Case(models.supporting_memory, draw(memory(vector(D), vector(S)), integers(-1, N, 2))),
+}
+
+#: Not functions of arrays: containers of results, sizes.
+NOT_PARTS = {"addressing.Hops", "models.Answer", "models.HopScores"}
+
+
+def float_leaves(tree):
+    return [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+
+
+def assert_close(one, other, **tolerance):
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        np.testing.assert_allclose(np.asarray(a, float), np.asarray(b, float), **tolerance)
+
+
+def test_every_public_part_is_in_the_table():
+    found = set()
+    for module in (encoding, scoring, losses, addressing, nn, models):
+        short = module.__name__.removeprefix("memjax.")
+        for name, member in vars(module).items():
+            ours = getattr(member, "__module__", "").startswith(module.__name__)
+            if not name.startswith("_") and ours and (inspect.isfunction(member) or inspect.isclass(member)):
+                found.add(f"{short}.{name}")
+    assert found - NOT_PARTS == set(CASES)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_jit_vmap_and_one_compilation(name):
+    case = CASES[name]
+    traces = []
+
+    def counted(*args):
+        traces.append(1)
+        return case.call(*args)
+
+    rng = np.random.default_rng(0)
+    rows = [case.args(rng, jnp.float32) for _ in range(3)]
+    jitted = jax.jit(counted)
+    expected = [case.call(*row) for row in rows]
+    assert_close([jitted(*row) for row in rows], expected, rtol=1e-5, atol=1e-5)
+    assert len(traces) == 1
+    batched = jax.vmap(case.call)(*jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows))
+    assert_close(batched, jax.tree.map(lambda *leaves: jnp.stack(leaves), *expected), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_bfloat16_stays_bfloat16(name):
+    case = CASES[name]
+    out = jax.eval_shape(case.call, *case.args(np.random.default_rng(1), jnp.bfloat16))
+    assert {leaf.dtype for leaf in float_leaves(out)} <= {jnp.dtype(jnp.bfloat16)}
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.grad])
+def test_gradients_agree_with_finite_differences(name):
+    case = CASES[name]
+    with jax.enable_x64(True):
+        rng = np.random.default_rng(2)
+        shapes = jax.eval_shape(case.call, *case.args(rng, jnp.float64))
+        weights = [jnp.asarray(rng.standard_normal(leaf.shape)) for leaf in float_leaves(shapes)]
+
+        @jax.jit
+        def value(*args):
+            out = [jnp.where(jnp.isfinite(leaf), leaf, 0) for leaf in float_leaves(case.call(*args))]
+            return sum(jnp.sum(leaf * weight) for leaf, weight in zip(out, weights, strict=True))
+
+        gradient = jax.jit(jax.grad(value, case.grad))
+        slopes = dict.fromkeys(case.grad, 0)
+        for _ in range(8):  # time features and flags can switch an argument off: some draw must have a slope
+            args = case.args(rng, jnp.float64)
+            for place, grad in zip(case.grad, gradient(*args), strict=True):
+                way = jax.tree.map(lambda leaf: jnp.asarray(rng.standard_normal(leaf.shape)), args[place])
+                ends = [
+                    value(
+                        *args[:place], jax.tree.map(lambda x, w, e=eps: x + e * w, args[place], way), *args[place + 1 :]
+                    )
+                    for eps in (1e-6, -1e-6)
+                ]
+                numeric = (ends[0] - ends[1]) / 2e-6
+                exact = sum(jax.tree.leaves(jax.tree.map(lambda g, w: jnp.sum(g * w), grad, way)))
+                np.testing.assert_allclose(exact, numeric, rtol=1e-6, atol=1e-8)
+                slopes[place] += np.abs(numeric) > 1e-4
+            if all(slopes.values()):
+                break
+        assert all(slopes.values()), "a direction without slope tests nothing"
+
+
+# What reads a memory
+
+
+def reader(select, stop):
+    return Case(partial(hard_hops, select, stop), hop_args, (0,))
+
+
+READERS = {
+    "highest": reader(addressing.select_highest, False),
+    "highest, stop": reader(addressing.select_highest, True),
+    "in time order": reader(in_time_order, False),
+    "in time order, stop": reader(in_time_order, True),
+    "OutputMap": Case(with_module(output_map, lambda module, *args: module(*args)), bags, (0, 1)),
+    "MemNN": Case(
+        with_module(memnn, lambda module, *args: module(*args).hops),
+        draw(parameters(memnn), integers(0, W + 2, S), memory(embedded, integers(0, 9, S))),
+        (0,),
+    ),
+}
+
+
+def slope(case, args):
+    """Gradients of the finite scores and the last query."""
+
+    def value(*args):
+        hops = case.call(*args)
+        return sum(jnp.sum(jnp.where(jnp.isfinite(leaf), leaf, 0) ** 2) for leaf in (hops.scores, hops.query))
+
+    return jax.grad(value, case.grad)(*args)
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_empty_slots_change_nothing(name):
+    case = READERS[name]
+    *rest, mem = case.args(np.random.default_rng(3), jnp.float32)
+    wider = gather(mem, jnp.array([9, *range(N), 9, 9]))  # outside: empty slots before and after
+    plain, padded = case.call(*rest, mem), case.call(*rest, wider)
+    assert plain.slots.max() >= 0, "nothing found, nothing tested"
+    np.testing.assert_array_equal(jnp.where(plain.slots >= 0, plain.slots + 1, -1), padded.slots)
+    np.testing.assert_allclose(plain.scores, padded.scores[:, 1 : N + 1], rtol=1e-6)
+    assert np.all(np.isneginf(padded.scores[:, [0, N + 1, N + 2]]))
+    assert_close(plain.query, padded.query, rtol=1e-6)
+    assert_close(slope(case, (*rest, mem)), slope(case, (*rest, wider)), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_slots_can_change_places(name):
+    case = READERS[name]
+    *rest, mem = case.args(np.random.default_rng(4), jnp.float32)
+    order = np.random.default_rng(5).permutation(N)
+    plain, moved = case.call(*rest, mem), case.call(*rest, gather(mem, jnp.asarray(order)))
+    np.testing.assert_allclose(plain.scores[:, order], moved.scores, rtol=1e-6)
+    assert [slot if slot < 0 else order[slot] for slot in moved.slots] == plain.slots.tolist()
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_an_empty_memory_gives_no_nan(name):
+    case = READERS[name]
+    *rest, mem = case.args(np.random.default_rng(6), jnp.float32)
+    nothing = gather(mem, jnp.full(N, -1))
+    hops = case.call(*rest, nothing)
+    assert hops.slots.tolist() == [-1] * 3
+    assert np.all(np.isneginf(hops.scores)) and not np.any(np.isnan(hops.stop_scores))
+    assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(slope(case, (*rest, nothing))))
+
+
+def test_hard_hops_checks_what_it_is_given():
+    query, mem = hop_args(np.random.default_rng(7), jnp.float32)
+    call = partial(addressing.hard_hops, score_fn=scoring.inner_product, follow_fn=jnp.add)
+    with pytest.raises(ValueError, match="hops: expected an integer of at least 1, got 0"):
+        call(query, mem, hops=0)
+    with pytest.raises(ValueError, match=r"where: expected shape \(6,\), one for each slot, got \(2,\)"):
+        call(query, mem, hops=1, where=jnp.ones(2, bool))
+    with pytest.raises(ValueError, match=r"key: expected shape \(3,\), as the query, got \(4,\)"):
+        call(query[:3], mem, hops=1)
+    assert call(query, mem, hops=2, where=jnp.arange(N) == 2).slots.tolist() == [2, -1]
+
+
+def test_a_memory_can_be_found_twice_when_asked_for():
+    query, mem = hop_args(np.random.default_rng(8), jnp.float32)
+    call = partial(addressing.hard_hops, hops=2, score_fn=scoring.inner_product, follow_fn=lambda query, key: query)
+    first, second = call(query, mem, exclude_found=False).slots.tolist()
+    assert first == second
+    first, second = call(query, mem).slots.tolist()
+    assert first != second
+
+
+def test_losses_without_wrong_choices_are_zero_with_zero_gradients():
+    none = jnp.zeros(N, bool)
+    for loss in (losses.hinge, losses.softmax_margin):
+        value, grad = jax.value_and_grad(loss)(jnp.arange(N, dtype=jnp.float32), none)
+        assert value == 0 and not grad.any()
+    assert not losses.sample_one(jax.random.key(0), none).any()
+    huge = jnp.array([-1e30, 1e30, 0.0, 0.0, 0.0, 0.0])
+    assert np.isfinite(jax.grad(losses.softmax_margin)(huge, ~none)).all()
+
+
+def test_negatives_are_drawn_uniformly():
+    where = jnp.array([True, False, True, True])
+    drawn = jax.vmap(lambda key: losses.sample_one(key, where))(jax.random.split(jax.random.key(0), 3000))
+    assert drawn.sum(axis=1).tolist() == [1] * 3000
+    np.testing.assert_allclose(drawn.mean(axis=0), [1 / 3, 0, 1 / 3, 1 / 3], atol=0.03)
+
+
+def test_printed_time_features_cannot_reach_the_first_hop():
+    """Why the signed form is the default: Algorithm 1 meets a newer y with an older y', and the question is newest."""
+    rng = np.random.default_rng(9)
+    for _ in range(20):
+        weights, older, newer = (
+            jnp.asarray(rng.standard_normal(3), jnp.float32),
+            *np.sort(rng.choice(9, 2, replace=False)),
+        )
+        assert scoring.time_preference("printed", weights, jnp.int32(9), jnp.int32(newer), jnp.int32(older)) == 0
+        signed = scoring.time_preference("signed", weights[:2], jnp.int32(9), jnp.int32(newer), jnp.int32(older))
+        np.testing.assert_allclose(signed, weights[1])
+    with pytest.raises(ValueError, match="did you mean 'signed'"):
+        scoring.time_preference("singed", weights, 1, 2, 3)
+
+
+def test_memory_is_a_pytree_of_named_fields():
+    mem = hop_args(np.random.default_rng(10), jnp.float32)[1]
+    assert isinstance(jax.tree.map(lambda leaf: leaf, mem), Memory)
