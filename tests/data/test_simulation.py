@@ -9,7 +9,8 @@ import time
 import pytest
 
 from memjax.data import tokenize
-from memjax.data.simulation import Action, World, WorldState, generate
+from memjax.data.simulation import generate
+from memjax.data.world import Action, World, WorldState
 
 ROOMS = ("kitchen", "office", "bathroom", "garden", "bedroom")
 OBJECTS = ("milk", "football", "apple")
