@@ -56,9 +56,11 @@ def hop_scores(question: str, reply: Reply) -> "Figure":
         axis.tick_params(labelsize=8)
         for side in ("top", "right"):
             axis.spines[side].set_visible(False)
-    axes[0].set_yticks(rows, labels, fontsize=8)
-    axes[0].invert_yaxis()
-    figure.suptitle(f"{question}   →   {reply.answer or 'nothing to answer from'}", fontsize=11)
+    # People's words may hold a $, which is no formula.
+    axes[0].set_yticks(rows, labels, fontsize=8, parse_math=False)
+    axes[0].set_ylim(told - 0.5, -0.5)  # the first on top
+    title = f"{question}   →   {reply.answer or 'nothing to answer from'}"
+    figure.suptitle(title, fontsize=11, parse_math=False)
     return figure
 
 

@@ -106,6 +106,8 @@ def train(
         summary_writer()  # before a folder is made
     splits = load_splits(config.corpus) if splits is None else splits
     seeds = (config.seed,) if seeds is None else tuple(seeds)
+    if not seeds or any(not -(2**31) <= seed < 2**31 for seed in seeds):
+        raise ValueError(f"seeds: expected one or more integers of 32 bits, got {seeds}")
     program = build_program(config, splits.vocabulary, len(splits.train))
     run = None
     if folder is not None:  # before anything is compiled: a folder that will not do is said at once

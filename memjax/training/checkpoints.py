@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checkpoints: the one file that knows Orbax."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from memjax.errors import RunError
+from memjax.errors import DataError, RunError
+from memjax.training.files import read_json, write_json
 from memjax.typing import PyTree
 
 
@@ -40,6 +42,20 @@ def _shapes(tree: PyTree) -> dict[str, str]:
     }
 
 
+#: In the folder of each checkpoint: SHA-256 of its files. Orbax does not notice when numbers change on the disk.
+_DIGESTS = "sha256.json"
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of each file of a checkpoint."""
+    digests = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.name != _DIGESTS:
+            with path.open("rb") as file:
+                digests[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+    return digests
+
+
 class Checkpoints:
     """The checkpoints of a run: the last two of them, each written whole or not at all.
 
@@ -47,6 +63,11 @@ class Checkpoints:
         folder: where they lie; made if it is not there.
         metadata: JSON that belongs to every checkpoint: configuration and vocabulary. A checkpoint is restored only
             under the metadata it was saved with.
+        read_only: to restore only. Otherwise what a killed save left behind is removed; a reader must not do that
+            while the run goes on saving.
+
+    Raises:
+        RunError: if a checkpoint is so damaged that not even its step can be read.
 
     Example:
         >>> import tempfile, jax.numpy as jnp
@@ -57,18 +78,23 @@ class Checkpoints:
         >>> checkpoints.close()
     """
 
-    def __init__(self, folder: Path, metadata: Mapping[str, Any]):
+    def __init__(self, folder: Path, metadata: Mapping[str, Any], read_only: bool = False):
         from orbax.checkpoint import v1 as ocp
 
         self.folder = Path(folder).resolve()
         self.metadata = dict(metadata)
         policies = ocp.training
-        self._checkpointer = policies.Checkpointer(
-            self.folder,
-            save_decision_policy=policies.save_decision_policies.FixedIntervalPolicy(1),
-            preservation_policy=policies.preservation_policies.LatestN(2),
-            cleanup_tmp_directories=True,
-        )
+        try:
+            self._checkpointer = policies.Checkpointer(
+                self.folder,
+                save_decision_policy=policies.save_decision_policies.FixedIntervalPolicy(1),
+                preservation_policy=policies.preservation_policies.LatestN(2),
+                cleanup_tmp_directories=not read_only,
+            )
+        except Exception:  # Orbax looks into every checkpoint; say which one it is.
+            for step in self._steps():
+                self._check_files(step)
+            raise
 
     @property
     def step(self) -> int | None:
@@ -81,10 +107,12 @@ class Checkpoints:
 
         Args:
             step: number of the checkpoint.
-            state: any pytree of arrays, typed random keys included.
+            state: any pytree of arrays, typed random keys included; Orbax refuses arrays without elements.
         """
         if self.step is None or step > self.step:
             self._checkpointer.save(step, state, force=True, custom_metadata=self.metadata)
+            path = self.folder / str(step)
+            write_json(path / _DIGESTS, _digests(path))
 
     def restore(self, like: PyTree) -> PyTree:
         """Restores the newest checkpoint.
@@ -97,13 +125,15 @@ class Checkpoints:
 
         Raises:
             RunError: if there is no checkpoint; or it was saved under other metadata, or with other shapes or dtypes:
-                the message names the difference.
+                the message names the difference; or it is damaged.
         """
-        if self.step is None:
+        step = self.step
+        if step is None:
             raise RunError(
                 f"{self.folder}: expected a checkpoint, found none; was the run killed before its first one?"
             )
-        saved = self._checkpointer.metadata(self.step)
+        self._check_files(step)
+        saved = self._read(self._checkpointer.metadata, step)
         difference = describe_difference(saved.custom_metadata or {}, self.metadata)
         if difference:
             raise RunError(f"{self.folder}: the checkpoint belongs to something else: " + "; ".join(difference))
@@ -115,7 +145,34 @@ class Checkpoints:
         difference = describe_difference(_shapes(saved.metadata), _shapes(like))
         if difference:
             raise RunError(f"{self.folder}: the checkpoint does not fit the model: " + "; ".join(difference))
-        return self._checkpointer.load(self.step, jax.tree.map(abstract, like))
+        return self._read(self._checkpointer.load, step, jax.tree.map(abstract, like))
+
+    def _steps(self) -> list[int]:
+        return sorted(int(path.name) for path in self.folder.iterdir() if path.name.isdigit())
+
+    def _check_files(self, step: int) -> None:
+        folder = self.folder / str(step)
+        if not (folder / _DIGESTS).exists():
+            return  # killed just after the save: Orbax's own checks must do
+        try:
+            saved = read_json(folder / _DIGESTS)
+        except DataError as error:
+            raise RunError(self._damaged(step, str(error))) from None
+        found = _digests(folder)
+        damaged = [name for name in saved if found.get(name) != saved[name]]
+        if damaged:
+            raise RunError(self._damaged(step, f"not as it was saved: {', '.join(damaged)}"))
+
+    def _read(self, read: Callable[..., Any], step: int, *args: Any) -> Any:
+        try:
+            return read(step, *args)
+        except Exception as error:  # Orbax, TensorStore and the system each raise their own, of any type.
+            raise RunError(self._damaged(step, f"{type(error).__name__} in reading it")) from error
+
+    def _damaged(self, step: int, what: str) -> str:
+        others = [other for other in self._steps() if other != step]
+        advice = f"remove that folder to use step {others[-1]}" if others else "there is no other one"
+        return f"{self.folder / str(step)}: the checkpoint is damaged, {what}; {advice}"
 
     def close(self) -> None:
         """Waits for what is under way, and ends."""

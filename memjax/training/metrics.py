@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from memjax.errors import DataError
 from memjax.training.files import write_text
 
 
@@ -27,7 +28,10 @@ class JsonLinesWriter:
     Args:
         path: the file. Lines that are there already stay, up to `step`.
         step: the step that the run goes on from: later lines were written by a run that was killed after its last
-            checkpoint, and are removed, since they come again.
+            checkpoint, and are removed, since they come again. So is a last line that was not written to its end.
+
+    Raises:
+        DataError: if a line that is there is no JSON object with a step.
 
     Example:
         >>> import tempfile
@@ -41,9 +45,9 @@ class JsonLinesWriter:
 
     def __init__(self, path: Path, step: int = 0):
         if path.exists():
-            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-            kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
-            write_text(path, "".join(kept))
+            lines = path.read_bytes().split(b"\n")[:-1]
+            kept = [line for number, line in enumerate(lines, start=1) if _step(line, path, number) <= step]
+            write_text(path, b"".join(line + b"\n" for line in kept).decode())
         self._file = path.open("a", encoding="utf-8")
 
     def write(self, step: int, metrics: Mapping[str, Any]) -> None:
@@ -54,6 +58,29 @@ class JsonLinesWriter:
     def close(self) -> None:
         """Closes the file."""
         self._file.close()
+
+
+def _step(line: bytes, path: Path, number: int) -> int:
+    """The step of a line."""
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        raise DataError(
+            "expected a JSON object with a step; remove the line, or start the run again", path, number
+        ) from None
+
+
+def summary_writer() -> Any:
+    """The class that writes TensorBoard events.
+
+    Raises:
+        ImportError: if the extra `tensorboard` is not installed; names it.
+    """
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError:
+        raise ImportError("TensorBoard events need the extra: pip install 'memjax[tensorboard]'") from None
+    return SummaryWriter
 
 
 class TensorBoardWriter:
@@ -68,11 +95,8 @@ class TensorBoardWriter:
     """
 
     def __init__(self, folder: Path, step: int = 0):
-        try:
-            from tensorboardX import SummaryWriter
-        except ImportError:
-            raise ImportError("TensorBoard events need the extra: pip install 'memjax[tensorboard]'") from None
-        self._writer = SummaryWriter(str(folder), purge_step=step)
+        # TensorBoard forgets what a killed run wrote at this step and later; the events of `step` itself stay.
+        self._writer = summary_writer()(str(folder), purge_step=step + 1)
 
     def write(self, step: int, metrics: Mapping[str, Any]) -> None:
         """Adds a scalar for each metric."""
