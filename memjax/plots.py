@@ -22,7 +22,8 @@ def hop_scores(question: str, reply: Reply) -> "Figure":
 
     Returns:
         A matplotlib figure: statements from top to bottom in the order they were told, one column of bars a hop.
-        The found statement is dark; a statement that could not be found at a hop has no bar.
+        The found statement is dark, not always the longest bar: with time features a newer fact can win over one
+        with a higher score. A statement that could not be found at a hop has no bar.
 
     Raises:
         ImportError: if the extra `app` is not installed.
@@ -46,12 +47,11 @@ def hop_scores(question: str, reply: Reply) -> "Figure":
     rows = np.arange(told)
     labels = [text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…" for text in reply.statements]
     for hop, axis in enumerate(axes):
-        found = reply.supports[hop].text if hop < len(reply.supports) else None
-        best = _row_found(reply, hop)
-        colors = ["#1f4e79" if row == best else "#a9c4de" for row in rows]
+        found = reply.supports[hop].row if hop < len(reply.supports) else None
+        colors = ["#1f4e79" if row == found else "#a9c4de" for row in rows]
         axis.barh(rows, np.nan_to_num(reply.scores[hop]), color=colors)
         axis.axvline(0, color="#666666", linewidth=0.8)
-        axis.set_title(f"hop {hop + 1}" if found else f"hop {hop + 1}: none found", fontsize=10)
+        axis.set_title(f"hop {hop + 1}: none found" if found is None else f"hop {hop + 1}", fontsize=10)
         axis.set_xlabel("score $s_O$", fontsize=9)
         axis.tick_params(labelsize=8)
         for side in ("top", "right"):
@@ -62,16 +62,3 @@ def hop_scores(question: str, reply: Reply) -> "Figure":
     title = f"{question}   →   {reply.answer or 'nothing to answer from'}"
     figure.suptitle(title, fontsize=11, parse_math=False)
     return figure
-
-
-def _row_found(reply: Reply, hop: int) -> int | None:
-    """The row of the statement found at a hop, or None."""
-    if hop >= len(reply.supports):
-        return None
-    # The same text can be told many times: `told` says which, and row 0 is the first one that is still remembered.
-    for forgotten in range(reply.supports[hop].told + 1):
-        rows = [support.told - forgotten for support in reply.supports]
-        texts = [reply.statements[row] if 0 <= row < len(reply.statements) else None for row in rows]
-        if texts == [support.text for support in reply.supports]:
-            return rows[hop]
-    return None

@@ -20,7 +20,9 @@ def make_reply(
     """An answer whose hops found the rows `found`; equal statements have equal scores."""
     by_text = {text: score for score, text in enumerate(dict.fromkeys(story))}
     scores = np.array([[hop + by_text[text] / 4 - 0.4 for text in story] for hop in range(max(len(found), 1))])
-    supports = tuple(Support(story[row], row + forgotten, float(scores[hop, row])) for hop, row in enumerate(found))
+    supports = tuple(
+        Support(story[row], row + forgotten, row, float(scores[hop, row])) for hop, row in enumerate(found)
+    )
     return Reply(answer, supports, (), scores, story)
 
 

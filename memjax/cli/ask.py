@@ -13,9 +13,12 @@ HELP = "Tell me statements, one a line; ask with a line that ends in ?. Empty li
 
 def show(reply: Reply) -> Iterator[str]:
     """The lines that show an answer and the facts behind it."""
-    yield f"  -> {reply.answer or 'I know nothing yet'}"
+    nothing = "I found no fact to answer from" if reply.statements else "I know nothing yet"
+    yield f"  -> {reply.answer or nothing}"
     for hop, support in enumerate(reply.supports, start=1):
-        yield f"     {hop}. {support.text}   (statement {support.told + 1}, score {support.score:.2f})"
+        again = any(support.told == other.told for other in reply.supports[: hop - 1])
+        text = "the same fact again: no other one is needed" if again else support.text
+        yield f"     {hop}. {text}   (statement {support.told + 1}, score {support.score:.2f})"
     if reply.unknown:
         yield f"     I do not know: {', '.join(reply.unknown)}"
 

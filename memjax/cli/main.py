@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from memjax.errors import DataError, RunError
-from memjax.recipes import RECIPES, AnsweringConfig, evaluate, progress, train
+from memjax.recipes import RECIPES, AnsweringConfig, evaluate, load_splits, progress, train
+from memjax.training.files import read_json
+
+DESCRIPTION = "Memory networks: train on stories, ask questions, see the facts behind each answer."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,17 +47,19 @@ class Train:
 
     def run(self) -> None:
         """Runs the command."""
+        splits = load_splits(self.config.corpus)
         with progress("training") as report:
-            trained = train(
+            train(
                 self.config,
+                splits=splits,
                 folder=self.run_folder,
                 resume=self.resume,
                 overwrite=self.overwrite,
                 tensorboard=self.tensorboard,
                 report=report,
             )
-        if self.config.corpus.has_valid:
-            _print_accuracy("valid", trained.evaluate(self.config.corpus.examples("valid")))
+        if splits.valid:
+            _print_accuracy("valid", read_json(self.run_folder / "results.json")["valid"])
         print(f"The run is in {self.run_folder}. Next: memjax ask {self.run_folder}")
 
 
@@ -116,7 +121,7 @@ def main(args: Sequence[str] | None = None) -> int:
         return 1
 
     # The recipe sets the defaults that --help shows, so it is known before all else is parsed.
-    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    early = argparse.ArgumentParser(prog="memjax train", add_help=False, allow_abbrev=False)
     early.add_argument("--recipe", choices=list(RECIPES), default="default")
     recipe = early.parse_known_args(args)[0].recipe
     start = Train(config=RECIPES[recipe], recipe=recipe)
@@ -133,7 +138,7 @@ def main(args: Sequence[str] | None = None) -> int:
         tyro.conf.PositionalRequiredArgs,
     )
     try:
-        command = tyro.cli(commands, prog="memjax", description=__doc__, args=args, config=options)  # type: ignore[call-overload]
+        command = tyro.cli(commands, prog="memjax", description=DESCRIPTION, args=args, config=options)  # type: ignore[call-overload]
         command.run()
     except (DataError, RunError, ValueError, ImportError, OSError) as error:
         print(f"memjax: {error}", file=sys.stderr)

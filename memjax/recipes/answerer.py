@@ -9,10 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from memjax import data
-from memjax.memory import Memory, empty, oldest_slot, write
-from memjax.models import Answer, MemNN
+from memjax.memory import Memory, empty
 from memjax.recipes.train import Trained, load
-from memjax.training import with_params
 from memjax.typing import PAD, Array
 
 #: Words of a statement or a question, at most.
@@ -26,11 +24,13 @@ class Support:
     Attributes:
         text: what was told.
         told: how many statements were told before it.
+        row: where it stands in `Reply.statements`.
         score: s_O of its hop; comparable within a hop only.
     """
 
     text: str
     told: int
+    row: int
     score: float
 
 
@@ -64,6 +64,9 @@ class Answerer:
         num_slots: statements that it remembers.
         seed_index: which of the models that were trained side by side.
 
+    Raises:
+        ValueError: if there is no such model.
+
     Example:
         >>> from memjax.recipes import AnsweringConfig, Simulation, train
         >>> world = Simulation(difficulty=1, objects=False, num_statements=400, num_questions=300)
@@ -78,31 +81,27 @@ class Answerer:
     """
 
     def __init__(self, trained: Trained, num_slots: int = 128, seed_index: int = 0):
+        num_models = jax.tree.leaves(trained.params)[0].shape[0]
+        if not 0 <= seed_index < num_models:
+            raise ValueError(f"seed_index: expected 0 to {num_models - 1}, got {seed_index}")
         self.vocabulary = trained.vocabulary
         self._params = jax.tree.map(lambda leaf: leaf[seed_index], trained.params)
-        self._model = trained.program.model
+        self._program = trained.program
         tokens = jax.ShapeDtypeStruct((MAX_SENTENCE,), jnp.int32)
-        key = jax.eval_shape(self._model.embed, tokens)
+        key = jax.eval_shape(self._program.model.embed, tokens)
         self._memory = empty(num_slots, key, tokens)
-        self._told: list[str] = []
-
-        def tell(params: dict, memory: Memory, tokens: Array) -> Memory:
-            return write(memory, self._with(params).embed(tokens), tokens, oldest_slot)
-
-        def ask(params: dict, memory: Memory, question: Array) -> Answer:
-            return self._with(params)(question, memory)
-
-        self._tell = jax.jit(tell, donate_argnums=1)
-        self._ask = jax.jit(ask)
+        self._told: dict[int, str] = {}  # by write time; those in memory only
+        self._count = 0
 
     @classmethod
-    def load(cls, folder: str | Path, num_slots: int = 128) -> "Answerer":
-        """Loads the model of a run folder, with an empty memory.
+    def load(cls, folder: str | Path, num_slots: int = 128, seed_index: int = 0) -> "Answerer":
+        """Loads a model of a run folder, with an empty memory.
 
         Raises:
             RunError: if there is no run, or no checkpoint in it.
+            ValueError: if the run has no such model.
         """
-        return cls(load(Path(folder)), num_slots)
+        return cls(load(Path(folder)), num_slots, seed_index)
 
     @property
     def memory(self) -> Memory:
@@ -119,8 +118,10 @@ class Answerer:
             ValueError: if it has no words, or more than 64.
         """
         tokens, unknown = self._encode("statement", statement)
-        self._memory = self._tell(self._params, self._memory, tokens)
-        self._told.append(statement)
+        self._memory = self._program.tell(self._params, self._memory, tokens)
+        self._told[self._count] = statement
+        self._told.pop(self._count - self._memory.num_slots, None)
+        self._count += 1
         return unknown
 
     def ask(self, question: str) -> Reply:
@@ -130,12 +131,17 @@ class Answerer:
             ValueError: if it has no words, or more than 64.
         """
         tokens, unknown = self._encode("question", question)
-        answer = jax.device_get(self._ask(self._params, self._memory, tokens))
+        answer = jax.device_get(self._program.ask(self._params, self._memory, tokens))
         times = np.asarray(self._memory.times)
-        order = np.argsort(times)[(times < 0).sum() :]  # slots that hold something, oldest first
-        found = [(hop, slot) for hop, slot in enumerate(answer.hops.slots) if slot >= 0]
+        order = np.argsort(times)[(times < 0).sum() :].tolist()  # slots that hold something, oldest first
+        found = [(hop, slot) for hop, slot in enumerate(answer.hops.slots.tolist()) if slot >= 0]
         supports = tuple(
-            Support(self._told[times[slot]], int(times[slot]), float(answer.hops.scores[hop, slot]))
+            Support(
+                text=self._told[int(times[slot])],
+                told=int(times[slot]),
+                row=order.index(slot),
+                score=float(answer.hops.scores[hop, slot]),
+            )
             for hop, slot in found
         )
         scores = answer.hops.scores[: max(len(found), 1), order]
@@ -144,17 +150,14 @@ class Answerer:
             supports=supports,
             unknown=unknown,
             scores=np.where(np.isfinite(scores), scores, np.nan),
-            statements=tuple(self._told[time] for time in times[order]),
+            statements=tuple(self._told[time] for time in times[order].tolist()),
         )
 
     def forget(self) -> None:
         """Empties the memory."""
         self._memory = jax.tree.map(jnp.zeros_like, self._memory)
         self._memory = dataclasses.replace(self._memory, times=self._memory.times - 1)
-        self._told = []
-
-    def _with(self, params: dict) -> MemNN:
-        return with_params(self._model, params)
+        self._told, self._count = {}, 0
 
     def _encode(self, name: str, text: str) -> tuple[Array, tuple[str, ...]]:
         words = data.tokenize(text)

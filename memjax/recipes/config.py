@@ -4,6 +4,7 @@
 import dataclasses
 from typing import Any, Literal
 
+from memjax import _checks
 from memjax.errors import DataError
 from memjax.models import MAX_ADAPTIVE_HOPS
 from memjax.recipes.corpora import Babi, Corpus, Simulation
@@ -52,6 +53,16 @@ class AnsweringConfig:
     """Passes over the training questions."""
     seed: int = 0
     """Of initial weights, order and negatives."""
+
+    def __post_init__(self) -> None:
+        """Checks the switches and sizes that no model checks."""
+        for name in ("batch_size", "epochs"):
+            _checks.positive(name, getattr(self, name))
+        _checks.one_of("optimizer", self.optimizer, ("adam", "sgd"))
+        for name in ("learning_rate", "margin", "weight_decay"):
+            value = getattr(self, name)
+            if not (isinstance(value, (int, float)) and 0 <= value < float("inf")):
+                raise ValueError(f"{name}: expected a number of at least 0, got {value!r}")
 
 
 #: The paper's training: sampled hinge, SGD at 0.01 one question at a time, 10 epochs, n = 100 (sections 3.1, 5.2).

@@ -11,7 +11,8 @@ import optax
 from flax import nnx
 
 from memjax import data
-from memjax.models import MemNN
+from memjax.memory import Memory, oldest_slot, write
+from memjax.models import Answer, MemNN
 from memjax.recipes.config import AnsweringConfig
 from memjax.recipes.corpora import Simulation
 from memjax.training import (
@@ -36,12 +37,16 @@ class Program:
         init: `fn(seeds [R]) -> state`.
         epoch: `fn(state, corpus) -> (state, metrics [R])`; the state is donated.
         evaluate: `fn(params, corpus) -> metrics [R]`.
+        tell: `fn(params, memory, tokens [S]) -> memory`, of one seed; the memory is donated.
+        ask: `fn(params, memory, question [S]) -> answer`, of one seed.
     """
 
     model: MemNN
     init: Callable[[Array], TrainState]
     epoch: Callable[[TrainState, StoryBatch], tuple[TrainState, dict[str, Array]]]
     evaluate: Callable[[PyTree, StoryBatch], dict[str, Array]]
+    tell: Callable[[PyTree, Memory, Array], Memory]
+    ask: Callable[[PyTree, Memory, Array], Answer]
 
 
 def build_model(config: AnsweringConfig, vocabulary: data.Vocabulary, key: Array | int = 0) -> MemNN:
@@ -92,11 +97,19 @@ def _program(config: AnsweringConfig, num_words: int, steps: int) -> Program:
     def evaluate(params: PyTree, corpus: StoryBatch) -> dict[str, Array]:
         return accuracy(with_params(model, params), corpus)
 
+    def tell(params: PyTree, memory: Memory, tokens: Array) -> Memory:
+        return write(memory, with_params(model, params).embed(tokens), tokens, oldest_slot)
+
+    def ask(params: PyTree, memory: Memory, question: Array) -> Answer:
+        return with_params(model, params)(question, memory)
+
     return Program(
         model=model,
         init=jax.jit(jax.vmap(init)),
         epoch=jax.jit(jax.vmap(epoch, in_axes=(0, None)), donate_argnums=0),
         evaluate=jax.jit(jax.vmap(evaluate, in_axes=(0, None))),
+        tell=jax.jit(tell, donate_argnums=1),
+        ask=jax.jit(ask),
     )
 
 

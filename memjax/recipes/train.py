@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from memjax import data
-from memjax.errors import DataError
+from memjax.errors import DataError, RunError
 from memjax.recipes.config import AnsweringConfig
 from memjax.recipes.corpora import Babi, Splits, load_splits, load_test
 from memjax.recipes.program import Program, build_program, encode
@@ -87,7 +87,8 @@ def train(
 
     Raises:
         ValueError: if what is asked for cannot be had together.
-        RunError: if `folder` is there already, or holds another run than the one to be resumed.
+        RunError: if `folder` is there already, or holds another run than the one to be resumed; or the loss is no
+            longer finite.
         DataError: if the corpus cannot be read, or a file in `folder` is damaged.
         ImportError: if TensorBoard events are asked for without the extra `tensorboard`.
 
@@ -158,6 +159,8 @@ def _train_in_folder(
         state, metrics = program.epoch(state, corpus)
         step = int(state.step[0])
         numbers = {name: np.asarray(values).tolist() for name, values in metrics.items()}
+        if not np.all(np.isfinite(numbers["loss"])):
+            raise RunError(f"epoch {epoch + 1}: expected a finite loss, got {numbers['loss']}; lower --learning-rate")
         for writer in writers:
             writer.write(step, {"epoch": epoch + 1, **numbers})
         if epoch + 1 == epochs.stop or time.monotonic() - saved_at > SAVE_SECONDS:

@@ -180,7 +180,7 @@ def change(folder, **fields):
         ({"config": {"features": 8.5}}, "features: expected int, got 8.5"),
         ({"config": {"features": {}}}, "features: expected int, got {}"),
         ({"config": {"adaptive": 1}}, "adaptive: expected bool, got 1"),
-        ({"config": {"margin": None}}, "margin: expected float, got None"),
+        ({"config": {"margin": None}}, ".*margin: expected a number of at least 0, got None"),
         ({"config": {"color": "red"}}, "expected a configuration of this version of memjax, got another one: .*color"),
         ({"corpus": {"difficulty": [1]}}, r"difficulty: expected int, got \[1\]"),
         ({"corpus": {"name": "wikipedia"}}, "expected a configuration of this version of memjax.*wikipedia"),
