@@ -73,7 +73,7 @@ def environment() -> dict[str, str]:
     }
 
 
-def spread(values: Iterable[float]) -> str:
+def spread(values: Iterable[float], digits: int = 1) -> str:
     """Mean and standard deviation of the seeds, as `99.9 (0.1)`.
 
     Example:
@@ -82,7 +82,7 @@ def spread(values: Iterable[float]) -> str:
     """
     array = np.asarray(list(values), float)
     deviation = array.std(ddof=1) if array.size > 1 else 0.0
-    return f"{array.mean():.1f} ({deviation:.1f})"
+    return f"{array.mean():.{digits}f} ({deviation:.{digits}f})"
 
 
 def markdown(columns: list[str], rows: list[list[str]]) -> str:

@@ -76,12 +76,10 @@ def main(config: Config) -> None:
                 return trained.evaluate(load_test(corpus))
 
             result = kept.measure(f"{row} | {column}", measure)
-            cells += [
-                PAPER[row][number] if row in PAPER and not config.before else "",
-                common.spread(result["accuracy"]),
-            ]
+            paper = f" [{PAPER[row][number]}]" if row in PAPER and not config.before else ""
+            cells.append(common.spread(result["accuracy"], digits=2) + paper)
         table.append(cells)
-    header = ["test accuracy, %", *(f"{column}: {side}" for column in COLUMNS for side in ("paper", "ours"))]
+    header = ["test accuracy, % [paper]", *COLUMNS]
     common.finish(config.folder, common.markdown(header, table))
 
 
