@@ -155,15 +155,18 @@ class OutputMap(nnx.Module):
             where=where,
         )
 
-    def score_hops(self, question: Array, chain: Array, memory: Memory) -> HopScores:
+    def score_hops(self, question: Array, chain: Array, rows: Array, sentences: Array) -> HopScores:
         """Scores every memory at each hop of a known chain (teacher forcing).
 
-        Memories are not embedded: the query is taken to the words, and a memory's score is the sum over its words.
+        Memories are not embedded: the query is taken to the words, from there to each different sentence, whose score
+        is the sum over its words, and slots look their sentence up. Under `jax.vmap` over questions, no array grows
+        with questions, slots and features together.
 
         Args:
             question: `[W]`, features of x.
             chain: `[P, W]`, features of the right memory at each hop; hop p is given those before it.
-            memory: N slots, with features `[W]` as keys.
+            rows: int `[N]`, the row of `sentences` that each slot holds.
+            sentences: `[M, W]`, features of the different sentences.
 
         Returns:
             The scores at P hops.
@@ -171,9 +174,8 @@ class OutputMap(nnx.Module):
         supports = self.words.embed("support", chain)  # [P, n]
         before = jnp.cumsum(supports, axis=0) - supports
         queries = self.words.embed("question", question)[None] + before  # [P, n]
-        by_word = self.words.match("candidate", queries)  # [P, W]
-        # Scored as [P, W] x [W, N]: one product for all hops and slots.
-        slots = jax.vmap(jax.vmap(inner_product, (None, 0)), (0, None))(by_word, memory.keys)  # [P, N]
+        by_sentence = self.words.match("candidate", queries) @ sentences.T  # [P, M]
+        slots = by_sentence.at[:, rows].get(mode="promise_in_bounds")  # [P, N]
         return HopScores(slots=slots, stop=self.stop_score(queries), time_weights=self.time_weights(queries))
 
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The loss that a Memory Network is trained with: margin ranking of supports and answer words."""
 
-import dataclasses
 from collections.abc import Callable
 from functools import partial
 from typing import Literal
@@ -107,9 +106,8 @@ def make_memnn_loss(
         sentences = jax.vmap(model.features)(batch.sentences)  # [M, W]
         questions = jax.vmap(model.features)(batch.questions)  # [B, W]
         memory = batch.memory()
-        memory = dataclasses.replace(memory, keys=sentences[memory.keys])  # [B, N, W]
         keys = jax.random.split(key, len(batch))
-        example = partial(example_loss, model, one_ranking, short_chains)
+        example = partial(example_loss, model, one_ranking, short_chains, sentences)
         hops, answer = jax.vmap(example)(questions, memory, batch.supports, batch.answers, keys)
         metrics = {"hops": hops.mean(), "answer": answer.mean()}
         return metrics["hops"] + metrics["answer"], metrics
@@ -121,6 +119,7 @@ def example_loss(
     model: MemNN,
     rank: RankFn,
     short_chains: str,
+    sentences: Array,
     question: Array,
     memory: Memory,
     supports: Array,
@@ -133,8 +132,9 @@ def example_loss(
         model: a Memory Network.
         rank: `fn(advantages [K], where [K], key)`, the loss of one ranking.
         short_chains: see `make_memnn_loss`.
+        sentences: `[M, W]`, features of the different sentences.
         question: `[W]`, features.
-        memory: N slots with features `[W]` as keys.
+        memory: N slots with rows of `sentences` as keys.
         supports: int32 `[P]`.
         answers: int32 `[A]`, token ids.
         key: a random key.
@@ -145,18 +145,25 @@ def example_loss(
     adaptive = model.output.adaptive
     hops = min(model.output.hops, supports.shape[0] + 1) if adaptive else model.output.hops
     chain, taught = gold_chain(supports, hops, adaptive, short_chains)
-    found = gather(memory, chain).keys  # [H, W]
+    found = sentences[gather(memory, chain).keys]  # [H, W]; the empty sentence, row 0, where there is none
     hop_key, answer_key = jax.random.split(key)
-    hop_losses = _hop_losses(model, rank, question, memory, chain, found, hop_key)
+    hop_losses = _hop_losses(model, rank, question, memory, sentences, chain, found, hop_key)
     answer_losses, spoken = _answer_losses(model, rank, question, found, chain >= 0, answers, answer_key)
     return jnp.where(taught, hop_losses, 0).sum(), jnp.where(spoken, answer_losses, 0).sum()
 
 
 def _hop_losses(
-    model: MemNN, rank: RankFn, question: Array, memory: Memory, chain: Array, found: Array, key: Array
+    model: MemNN,
+    rank: RankFn,
+    question: Array,
+    memory: Memory,
+    sentences: Array,
+    chain: Array,
+    found: Array,
+    key: Array,
 ) -> Array:
     """The loss of each hop, `[H]`."""
-    scores = model.output.score_hops(question, found, memory)
+    scores = model.output.score_hops(question, found, memory.keys, sentences)
     slots, times, choosable = scores.slots, memory.times, valid(memory)
     if scores.stop is not None:  # the stop slot is candidate N, older than all
         slots = jnp.append(slots, scores.stop[:, None], axis=1)  # [H, N + 1]
@@ -179,8 +186,8 @@ def _hop_losses(
         weights: Array, previous: Array, gold: Array, gold_time: Array, others: Array, wrong: Array, key: Array
     ) -> Array:
         against = triple_score(form, weights, previous, gold, gold_time, others, times)
-        if form == "none":
-            return rank(against, wrong, key)
+        if form != "printed":  # without time there is one term; signed features give the same term twice
+            return (2 if form == "signed" else 1) * rank(against, wrong, key)
         swapped = -triple_score(form, weights, previous, others, times, gold, gold_time)
         return rank(against, wrong, key) + rank(swapped, wrong, key)
 
