@@ -7,6 +7,7 @@ files. The last epoch counts.
 """
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from experiments import common
 from memjax.data.babi import TASKS
-from memjax.recipes import ADAPTIVE, AnsweringConfig, Babi, load_splits, load_test, progress, train
+from memjax.recipes import ADAPTIVE, AnsweringConfig, Babi
 
 #: The paper's columns, tasks 1 to 20.
 PAPER = {
@@ -27,7 +28,7 @@ _AM = dataclasses.replace(ADAPTIVE, epochs=60)
 MODELS = {
     "memnn": _MEMNN,
     "am": _AM,
-    "memnn, short chains without loss": dataclasses.replace(_MEMNN, short_chains="no_loss"),
+    "memnn, short chains without loss": dataclasses.replace(_MEMNN, short_chains="no_loss", exclude_found=True),
     "memnn, time features as printed": dataclasses.replace(_MEMNN, time="printed"),
     "am, time features as printed": dataclasses.replace(_AM, time="printed"),
     "am, no dictionary for the last support": dataclasses.replace(_AM, last_support=False),
@@ -58,24 +59,15 @@ def main(config: Config) -> None:
     unknown = [name for name in config.models if name not in MODELS]
     if unknown:
         raise ValueError(f"models: expected some of {list(MODELS)}, got {unknown}")
-    kept = common.Rows(config.folder, dataclasses.replace(config, models=(), tasks=(), folder=Path(), data=None))
+    kept = common.Rows(config.folder, config, {"seeds": config.seeds, "variant": config.variant})
     results = {}
     for model in config.models:
         for task in config.tasks:
-
-            def measure(model: str = model, task: int = task) -> dict[str, list[float]]:
-                corpus = Babi(task, config.variant, config.data)
-                splits = load_splits(corpus)
-                with progress(f"{model}, task {task}") as report:
-                    trained = train(
-                        dataclasses.replace(MODELS[model], corpus=corpus),
-                        seeds=tuple(range(config.seeds)),
-                        splits=splits,
-                        report=report,
-                    )
-                return trained.evaluate(splits.valid or load_test(corpus))
-
-            results[model, task] = kept.measure(f"{model} | {task}", measure)["accuracy"]
+            corpus = Babi(task, config.variant, config.data)
+            settings = dataclasses.replace(MODELS[model], corpus=corpus)
+            split = "valid" if corpus.has_valid else "test"
+            measure = partial(common.accuracy, f"{model}, task {task}", settings, config.seeds, split)
+            results[model, task] = kept.measure(f"{model} | {task}", settings, measure)["accuracy"]
     common.finish(config.folder, _table(config, results))
     _picture(config, results)
 
@@ -110,7 +102,13 @@ def _picture(config: Config, results: dict[tuple[str, int], list[float]]) -> Non
     for axis, model in zip(figure.subplots(len(config.models), 1, squeeze=False)[:, 0], config.models, strict=True):
         places = np.arange(len(config.tasks))
         scores = np.array([results[model, task] for task in config.tasks])
-        axis.bar(places, scores.mean(axis=1), yerr=scores.std(axis=1), color="#7aa6d1", label="memjax")
+        axis.bar(
+            places,
+            scores.mean(axis=1),
+            yerr=scores.std(axis=1, ddof=1) if config.seeds > 1 else None,
+            color="#7aa6d1",
+            label="memjax",
+        )
         if model in PAPER:
             axis.plot(places, [PAPER[model][task - 1] for task in config.tasks], "k_", markersize=14, label="paper")
         axis.axhline(95, color="#999999", linewidth=0.8, linestyle=":")

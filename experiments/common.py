@@ -15,45 +15,58 @@ import numpy as np
 
 import memjax
 from memjax.errors import DataError, RunError
+from memjax.recipes import AnsweringConfig
+from memjax.recipes.config import to_json
 from memjax.training.checkpoints import describe_difference
 from memjax.training.files import read_json, write_json, write_text
 
 
 class Rows:
-    """The rows of a table, each measured once and kept in `results.json`.
+    """The rows of a table, each measured once and kept in `results.json` with what made it.
 
     Args:
         folder: the run folder; rows found in it are not measured again.
-        config: what decides the numbers; a folder that was made with another one is refused.
+        flags: the flags of this call, for `config.json`.
+        shared: what all rows have in common: seeds, variant of the corpus.
 
     Raises:
-        RunError: if the folder holds results of another configuration.
+        RunError: if the folder holds results under another `shared`.
     """
 
-    def __init__(self, folder: Path, config: Any):
+    def __init__(self, folder: Path, flags: Any, shared: dict[str, Any]):
         self.folder = folder
         self._path = folder / "results.json"
         folder.mkdir(parents=True, exist_ok=True)
-        settings = json.loads(json.dumps(dataclasses.asdict(config), default=str))
-        self._content = {"settings": settings, "environment": environment(), "rows": {}}
+        self._content: dict[str, Any] = {"shared": shared, "rows": {}}
         if self._path.exists():
             self._content = read_json(self._path)
-            difference = describe_difference(self._content["settings"], settings)
-            if difference:
-                raise RunError(f"{folder}: holds results of another configuration: {'; '.join(difference)}")
-        write_json(folder / "config.json", settings)
+            self._refuse("the folder", self._content["shared"], shared)
+        write_json(folder / "config.json", json.loads(json.dumps(dataclasses.asdict(flags), default=str)))
 
-    def measure(self, name: str, fn: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """The row of this name: from the folder, or measured now."""
-        rows = self._content["rows"]
-        if name not in rows:
-            start = time.monotonic()
-            result = fn()
-            rows[name] = {**result, "seconds": round(time.monotonic() - start, 1)}
-            write_json(self._path, self._content)
-            with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"row": name, **rows[name]}) + "\n")
+    def measure(self, name: str, config: AnsweringConfig, fn: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """The row of this name: from the folder, or measured now.
+
+        Raises:
+            RunError: if the folder holds the row under another configuration.
+        """
+        rows, settings = self._content["rows"], to_json(config)
+        if name in rows:
+            self._refuse(name, rows[name]["config"], settings)
+            return rows[name]
+        start = time.monotonic()
+        result = fn()
+        rows[name] = {**result, "seconds": round(time.monotonic() - start, 1), **environment(), "config": settings}
+        write_json(self._path, self._content)
+        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"row": name, **rows[name]}) + "\n")
         return rows[name]
+
+    def _refuse(self, what: str, saved: dict[str, Any], asked: dict[str, Any]) -> None:
+        difference = describe_difference(saved, asked)
+        if difference:
+            raise RunError(
+                f"{self.folder}: {what} is of other settings: {'; '.join(difference)}; name another --folder"
+            )
 
 
 def environment() -> dict[str, str]:
@@ -107,7 +120,7 @@ def finish(folder: Path, table: str) -> None:
     """Prints the table and keeps it beside the results."""
     write_text(folder / "table.md", table + "\n")
     print(table)
-    print(f"\nThe table, results.json and the pictures are in {folder}.")
+    print(f"\nThe table and all that is behind it are in {folder}.")
 
 
 def run(main: Callable[[Any], None], config: type, doc: str | None) -> None:
@@ -118,5 +131,7 @@ def run(main: Callable[[Any], None], config: type, doc: str | None) -> None:
         raise SystemExit("experiments need the extra `app`: pip install 'memjax[app]'") from None
     try:
         main(tyro.cli(config, description=doc))
-    except (DataError, RunError, ValueError, ImportError) as error:
+    except (DataError, RunError, ValueError, ImportError, OSError) as error:
         raise SystemExit(f"error: {error}") from None
+    except KeyboardInterrupt:
+        raise SystemExit("stopped; the same command goes on after the last row that was measured") from None

@@ -6,10 +6,11 @@ new ones. Settings were chosen on the validation stream; the last epoch counts.
 """
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 
 from experiments import common
-from memjax.recipes import AnsweringConfig, Simulation, load_splits, load_test, progress, train
+from memjax.recipes import PAPER, AnsweringConfig, Simulation
 
 #: The paper's columns, and its numbers for them by row.
 COLUMNS = {
@@ -18,7 +19,7 @@ COLUMNS = {
     "D5 actor": Simulation(difficulty=5, objects=False),
     "D5 actor + object": Simulation(difficulty=5),
 }
-PAPER = {
+PUBLISHED = {
     "k=1": ("90", "9", "46", "21"),
     "k=1 + time": ("100", "73", "100", "73"),
     "k=2 + time": ("100", "99.95", "100", "99.4"),
@@ -30,11 +31,9 @@ ROWS = {
     "k=1 + time": dataclasses.replace(_OURS, hops=1),
     "k=2 + time": _OURS,
     "k=2 + time, features as printed": dataclasses.replace(_OURS, time="printed"),
-    "k=2 + time, short chains without loss": dataclasses.replace(_OURS, short_chains="no_loss"),
+    "k=2 + time, short chains without loss": dataclasses.replace(_OURS, short_chains="no_loss", exclude_found=True),
     "k=2 + time, sampled hinge": dataclasses.replace(_OURS, loss="hinge", negatives="sampled"),
-    "k=2 + time, the paper's SGD": dataclasses.replace(
-        _OURS, loss="hinge", negatives="sampled", optimizer="sgd", batch_size=1, features=100, epochs=10
-    ),
+    "k=2 + time, the paper's training": dataclasses.replace(PAPER, short_chains="repeat"),
 }
 
 
@@ -57,26 +56,16 @@ def main(config: Config) -> None:
     unknown = [name for name in config.rows if name not in ROWS]
     if unknown:
         raise ValueError(f"rows: expected some of {list(ROWS)}, got {unknown}")
-    kept = common.Rows(config.folder, dataclasses.replace(config, rows=(), folder=Path()))
+    kept = common.Rows(config.folder, config, {"seeds": config.seeds})
     table = []
     for row in config.rows:
         cells = [row]
         for number, (column, corpus) in enumerate(COLUMNS.items()):
-            corpus = dataclasses.replace(corpus, before=config.before)
+            settings = dataclasses.replace(ROWS[row], corpus=dataclasses.replace(corpus, before=config.before))
 
-            def measure(row: str = row, column: str = column, corpus: Simulation = corpus) -> dict[str, list[float]]:
-                splits = load_splits(corpus)
-                with progress(f"{row}, {column}") as report:
-                    trained = train(
-                        dataclasses.replace(ROWS[row], corpus=corpus),
-                        seeds=tuple(range(config.seeds)),
-                        splits=splits,
-                        report=report,
-                    )
-                return trained.evaluate(load_test(corpus))
-
-            result = kept.measure(f"{row} | {column}", measure)
-            paper = f" [{PAPER[row][number]}]" if row in PAPER and not config.before else ""
+            measure = partial(common.accuracy, f"{row}, {column}", settings, config.seeds, "test")
+            result = kept.measure(f"{row} | {column}", settings, measure)
+            paper = f" [{PUBLISHED[row][number]}]" if row in PUBLISHED and not config.before else ""
             cells.append(common.spread(result["accuracy"], digits=2) + paper)
         table.append(cells)
     header = ["test accuracy, % [paper]", *COLUMNS]

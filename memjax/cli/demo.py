@@ -2,12 +2,15 @@
 """`memjax demo`: what a Memory Network is good for, in two minutes."""
 
 import dataclasses
+import sys
 import time
 from pathlib import Path
 
 from memjax import plots
 from memjax.cli.ask import show
+from memjax.errors import RunError
 from memjax.recipes import Answerer, AnsweringConfig, Simulation, load_splits, load_test, progress, train
+from memjax.training.files import write_text
 
 #: The story of the paper's figure 1, in the words of the simulated world.
 STORY = (
@@ -38,6 +41,8 @@ def demo(folder: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    if folder.exists() and any(folder.iterdir()) and not (folder / "config.json").is_file():
+        raise RunError(f"{folder}: expected a run folder or none, found no config.json in it; name another --folder")
     console = Console()
     start = time.monotonic()
     console.print("A simulated world: people walk, take things and drop them. 7,000 statements, 3,000 questions;")
@@ -55,6 +60,7 @@ def demo(folder: Path) -> None:
     console.print(table)
     console.print("A time feature tells new facts from old ones; a second hop finds the fact behind the fact.\n")
 
+    write_text(folder / "story.txt", "\n".join([*STORY, QUESTIONS[0]]) + "\n")
     answerer = Answerer(trained)
     for statement in STORY:
         answerer.tell(statement)
@@ -66,4 +72,4 @@ def demo(folder: Path) -> None:
             console.print(line, highlight=False)
         plots.hop_scores(question, reply).savefig(folder / f"question_{number}.png", dpi=120)
     console.print(f"\nThe scores of each hop are drawn in {folder}/question_1.png to question_{len(QUESTIONS)}.png.")
-    console.print(f"Talk to this model: memjax ask {folder}   ({time.monotonic() - start:.0f} s)")
+    console.print(f"Talk to this model: {sys.argv[0]} ask {folder}   ({time.monotonic() - start:.0f} s)")

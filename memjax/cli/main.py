@@ -60,7 +60,7 @@ class Train:
             )
         if splits.valid:
             _print_accuracy("valid", read_json(self.run_folder / "results.json")["valid"])
-        print(f"The run is in {self.run_folder}. Next: memjax ask {self.run_folder}")
+        print(f"The run is in {self.run_folder}. Next: {sys.argv[0]} ask {self.run_folder}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,6 +137,7 @@ def main(args: Sequence[str] | None = None) -> int:
         tyro.conf.CascadeSubcommandArgs,
         tyro.conf.PositionalRequiredArgs,
     )
+    command: Demo | Train | Evaluate | Ask | None = None
     try:
         command = tyro.cli(commands, prog="memjax", description=DESCRIPTION, args=args, config=options)  # type: ignore[call-overload]
         command.run()
@@ -144,6 +145,6 @@ def main(args: Sequence[str] | None = None) -> int:
         print(f"memjax: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("memjax: stopped; a training run goes on with --resume", file=sys.stderr)
+        print("memjax: stopped" + "; go on with --resume" * isinstance(command, Train), file=sys.stderr)
         return 130
     return 0

@@ -14,7 +14,7 @@ from memjax.recipes.corpora import Babi, Corpus, Simulation
 class AnsweringConfig:
     """Everything that decides what a run gives.
 
-    The defaults are those that did best on validation data here; `PAPER` has the paper's own.
+    The defaults are those that did best on validation data here; `PAPER` has the paper's own training.
     """
 
     corpus: Corpus = dataclasses.field(default_factory=Simulation)
@@ -59,13 +59,21 @@ class AnsweringConfig:
         for name in ("batch_size", "epochs"):
             _checks.positive(name, getattr(self, name))
         _checks.one_of("optimizer", self.optimizer, ("adam", "sgd"))
+        if self.short_chains == "repeat" and self.exclude_found and not self.adaptive:
+            raise ValueError(
+                "short_chains, exclude_found: expected one of 'repeat' and True, since a fact that is excluded cannot be "
+                "found again; pass --short-chains no_loss or --no-exclude-found"
+            )
+        if self.optimizer == "sgd" and self.weight_decay:
+            raise ValueError(f"weight_decay: expected 0 with optimizer 'sgd', got {self.weight_decay}; it is Adam's")
         for name in ("learning_rate", "margin", "weight_decay"):
             value = getattr(self, name)
             if not (isinstance(value, (int, float)) and 0 <= value < float("inf")):
                 raise ValueError(f"{name}: expected a number of at least 0, got {value!r}")
 
 
-#: The paper's training: sampled hinge, SGD at 0.01 one question at a time, 10 epochs, n = 100 (sections 3.1, 5.2).
+#: The paper's training: sampled hinge, SGD at 0.01 one question at a time, 10 epochs, n = 100 (sections 3.1, 5.2). Time
+#: features keep their sign: as printed they cannot act at the first hop.
 PAPER = AnsweringConfig(
     features=100,
     loss="hinge",

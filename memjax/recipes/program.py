@@ -49,12 +49,7 @@ class Program:
     ask: Callable[[PyTree, Memory, Array], Answer]
 
 
-def build_model(config: AnsweringConfig, vocabulary: data.Vocabulary, key: Array | int = 0) -> MemNN:
-    """The model of a configuration. Its number of words is rounded up, so that corpora share programs."""
-    return _model(config, _round_up(vocabulary.num_words, 16), key)
-
-
-def _model(config: AnsweringConfig, num_words: int, key: Array | int) -> MemNN:
+def _model(config: AnsweringConfig, num_words: int, key: Array) -> MemNN:
     return MemNN(
         num_words,
         config.features,
@@ -78,13 +73,15 @@ def build_program(config: AnsweringConfig, vocabulary: data.Vocabulary, num_exam
     """
     steps = max(num_examples // config.batch_size, 1) * config.epochs
     shared = dataclasses.replace(config, corpus=Simulation(), seed=0)
-    return _program(shared, _round_up(vocabulary.num_words, 16), steps)
+    # Rounded up, so that corpora share programs; but a word that is none must not be drawn as a wrong choice.
+    num_words = vocabulary.num_words if config.negatives == "sampled" else _round_up(vocabulary.num_words, 16)
+    return _program(shared, num_words, steps)
 
 
 @functools.lru_cache(maxsize=32)
 def _program(config: AnsweringConfig, num_words: int, steps: int) -> Program:
     optimizer = _optimizer(config, steps)
-    model = _model(config, num_words, 0)
+    model = _model(config, num_words, jax.random.key(0))
     loss = make_memnn_loss(
         loss=config.loss, negatives=config.negatives, margin=config.margin, short_chains=config.short_chains
     )

@@ -121,9 +121,7 @@ def train(
     steps = len(corpus) // min(config.batch_size, len(corpus))
 
     if run is None:
-        for epoch in range(config.epochs):
-            state, metrics = program.epoch(state, corpus)
-            report(epoch + 1, config.epochs, metrics)
+        state = _train(program, state, corpus, range(config.epochs), lambda step, state: None, [], report)
         return Trained(config, splits.vocabulary, program, state.params)
 
     with contextlib.ExitStack() as stack:
@@ -131,21 +129,21 @@ def train(
         if checkpoints.step is not None:
             state = checkpoints.restore(state)
         done = int(state.step[0]) // steps
+        if done < config.epochs:
+            run.results_path.unlink(missing_ok=True)  # what was found of a model that is now trained further
         writers: list[MetricsWriter] = [JsonLinesWriter(run.metrics_path, done * steps)]
         if tensorboard:
             writers.append(TensorBoardWriter(run.folder / "tensorboard", done * steps))
         for writer in writers:
             stack.enter_context(contextlib.closing(writer))
-        state = _train_in_folder(program, state, corpus, range(done, config.epochs), checkpoints.save, writers, report)
+        state = _train(program, state, corpus, range(done, config.epochs), checkpoints.save, writers, report)
     trained = Trained(config, splits.vocabulary, program, state.params)
     if splits.valid:
-        # What was found of a run that had ended before still holds.
-        kept = _read_results(run) if done == config.epochs else {}
-        write_json(run.results_path, {**kept, "valid": trained.evaluate(splits.valid)})
+        write_json(run.results_path, {**_read_results(run), "valid": trained.evaluate(splits.valid)})
     return trained
 
 
-def _train_in_folder(
+def _train(
     program: Program,
     state: TrainState,
     corpus: StoryBatch,

@@ -37,7 +37,8 @@ class StoryBatch:
         """Puts a `memjax.data.Stories`, or anything with arrays of the same names, on the device.
 
         Raises:
-            ValueError: if an array has another rank or another number of questions.
+            ValueError: if an array has another rank or another number of questions, or row 0 of `sentences` is not
+                the empty sentence.
         """
         fields = {name: jnp.asarray(getattr(stories, name), jnp.int32) for name in cls.__dataclass_fields__}
         for name, array in fields.items():
@@ -46,6 +47,8 @@ class StoryBatch:
                 raise ValueError(
                     f"{name}: expected {fields['slots'].shape[0]} questions, as slots, got {array.shape[0]}"
                 )
+        if fields["sentences"][:1].any():
+            raise ValueError(f"sentences: expected padding in row 0, got {fields['sentences'][0].tolist()}")
         return cls(**fields)
 
     def __len__(self) -> int:
@@ -71,11 +74,12 @@ class StoryBatch:
         told = self.slots >= 0
         rows = jnp.where(told, self.slots, 0)
         zeros = jnp.zeros(len(self), jnp.int32)
+        times = jnp.where(told, jnp.arange(rows.shape[1], dtype=jnp.int32)[None], -1)
         return Memory(
             keys=rows,
             values=rows,
-            times=jnp.where(told, jnp.arange(rows.shape[1], dtype=jnp.int32)[None], -1),
+            times=times,
             usage=jnp.zeros(rows.shape, jnp.float32),
-            count=told.sum(axis=1, dtype=jnp.int32),
+            count=jnp.max(times, axis=1) + 1,
             dropped=zeros,
         )

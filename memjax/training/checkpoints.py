@@ -130,7 +130,7 @@ class Checkpoints:
         step = self.step
         if step is None:
             raise RunError(
-                f"{self.folder}: expected a checkpoint, found none; was the run killed before its first one?"
+                f"{self.folder}: expected a checkpoint, found none: the run was stopped before its first one; train on with --resume"
             )
         self._check_files(step)
         saved = self._read(self._checkpointer.metadata, step)

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import nnx, struct
 
@@ -149,8 +150,8 @@ def make_epoch(step: StepFn, batch_size: int) -> StepFn:
     def epoch(state: TrainState, corpus: Batches) -> tuple[TrainState, dict[str, Array]]:
         size = min(batch_size, len(corpus))
         steps = len(corpus) // size
-        # Orders are drawn from a key that no step uses: steps fold in their number, which is not negative.
-        order_key = jax.random.fold_in(jax.random.split(state.key)[0], state.step // steps)
+        # Orders are drawn from a key that no step uses: steps fold in their number, which never gets there.
+        order_key = jax.random.fold_in(jax.random.fold_in(state.key, np.uint32(2**32 - 1)), state.step // steps)
         order = jnp.argsort(jax.random.bits(order_key, (len(corpus),)))  # one sort; a tie of 32 bits is no harm
         order = order[: steps * size].reshape(steps, size)  # [steps, B]
         state, metrics = jax.lax.scan(lambda state, indices: step(state, corpus.take(indices)), state, order)

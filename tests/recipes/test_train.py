@@ -157,7 +157,10 @@ def test_stopped_before_the_first_checkpoint_starts_from_the_beginning(tmp_path,
     with pytest.raises(Killed):
         train(CONFIG, folder=folder, report=die_after(2))  # within SAVE_SECONDS
     assert saved_steps(folder) == [] and (folder / "metrics.jsonl").read_text().count("\n") == 2
-    with pytest.raises(RunError, match=r"expected a checkpoint, found none; was the run killed before its first one\?"):
+    with pytest.raises(
+        RunError,
+        match=r"expected a checkpoint, found none: the run was stopped before its first one; train on with --resume",
+    ):
         load(folder)
     seen = []
     train(CONFIG, folder=folder, resume=True, report=lambda done, epochs, metrics: seen.append(done))
