@@ -8,14 +8,14 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
 
 import memjax
 from memjax.errors import DataError, RunError
-from memjax.recipes import AnsweringConfig
+from memjax.recipes import AnsweringConfig, load_splits, load_test, progress, train
 from memjax.recipes.config import to_json
 from memjax.training.checkpoints import describe_difference
 from memjax.training.files import read_json, write_json, write_text
@@ -62,11 +62,19 @@ class Rows:
         return rows[name]
 
     def _refuse(self, what: str, saved: dict[str, Any], asked: dict[str, Any]) -> None:
-        difference = describe_difference(saved, asked)
+        difference = "; ".join(describe_difference(saved, asked))
         if difference:
-            raise RunError(
-                f"{self.folder}: {what} is of other settings: {'; '.join(difference)}; name another --folder"
-            )
+            raise RunError(f"{self.folder}: {what} is of other settings: {difference}; name another --folder")
+
+
+def accuracy(
+    title: str, config: AnsweringConfig, seeds: int, split: Literal["valid", "test"]
+) -> dict[str, list[float]]:
+    """Trains seeds side by side and measures each: `memjax.recipes.Trained.evaluate`."""
+    splits = load_splits(config.corpus)
+    with progress(title) as report:
+        trained = train(config, seeds=tuple(range(seeds)), splits=splits, report=report)
+    return trained.evaluate(splits.valid if split == "valid" else load_test(config.corpus))
 
 
 def environment() -> dict[str, str]:

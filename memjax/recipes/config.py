@@ -61,8 +61,8 @@ class AnsweringConfig:
         _checks.one_of("optimizer", self.optimizer, ("adam", "sgd"))
         if self.short_chains == "repeat" and self.exclude_found and not self.adaptive:
             raise ValueError(
-                "short_chains, exclude_found: expected one of 'repeat' and True, since a fact that is excluded cannot be "
-                "found again; pass --short-chains no_loss or --no-exclude-found"
+                "short_chains, exclude_found: expected one of 'repeat' and True, since a fact that is excluded cannot "
+                "be found again; pass --short-chains no_loss or --no-exclude-found"
             )
         if self.optimizer == "sgd" and self.weight_decay:
             raise ValueError(f"weight_decay: expected 0 with optimizer 'sgd', got {self.weight_decay}; it is Adam's")

@@ -130,7 +130,8 @@ class Checkpoints:
         step = self.step
         if step is None:
             raise RunError(
-                f"{self.folder}: expected a checkpoint, found none: the run was stopped before its first one; train on with --resume"
+                f"{self.folder}: expected a checkpoint, found none: the run was stopped before its first one; "
+                "train on with --resume"
             )
         self._check_files(step)
         saved = self._read(self._checkpointer.metadata, step)
