@@ -73,7 +73,7 @@ def test_train_says_what_came_of_it_and_what_is_next(capsys, copy):
     results = json.loads((copy / "results.json").read_text())["valid"]
     assert code == 0
     assert f"valid: {results['accuracy'][0]:.2f} % of the answers right, {results['supports'][0]:.2f} %" in out
-    assert f"Next: memjax ask {copy}" in out
+    assert "Next: " in out and f" ask {copy}" in out
     assert "training" in err
 
 
@@ -358,7 +358,7 @@ def test_stopped_by_hand(capsys, monkeypatch, run):
 
     monkeypatch.setattr(main_module, "evaluate", stop)
     code, _, err = call(capsys, "evaluate", run)
-    assert code == 130 and "--resume" in err
+    assert code == 130 and err.strip() == "memjax: stopped"
 
 
 def test_demo(capsys, monkeypatch, tmp_path):
