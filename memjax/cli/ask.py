@@ -13,8 +13,9 @@ HELP = "Tell me statements, one a line; ask with a line that ends in ?. Empty li
 
 def show(reply: Reply) -> Iterator[str]:
     """The lines that show an answer and the facts behind it."""
-    nothing = "I found no fact to answer from" if reply.statements else "I know nothing yet"
-    yield f"  -> {reply.answer or nothing}"
+    yield f"  -> {reply.answer or 'I know nothing yet'}"
+    if reply.answer and not reply.supports:
+        yield "     no supporting fact was found"
     for hop, support in enumerate(reply.supports, start=1):
         again = any(support.told == other.told for other in reply.supports[: hop - 1])
         text = "the same fact again: no other one is needed" if again else support.text
@@ -81,7 +82,7 @@ def read_story(path: Path) -> list[str]:
     return lines
 
 
-def ask(folder: Path, story: Path | None, picture: Path | None, num_slots: int) -> None:
+def ask(folder: Path, story: Path | None, picture: Path | None, num_slots: int | None) -> None:
     """Reads a story, if there is one, then talks at the terminal or reads standard input."""
     lines = [] if story is None else read_story(story)
     answerer = Answerer.load(folder, num_slots)

@@ -10,6 +10,7 @@ from memjax import plots
 from memjax.cli.ask import show
 from memjax.errors import RunError
 from memjax.recipes import Answerer, AnsweringConfig, Simulation, load_splits, load_test, progress, train
+from memjax.recipes.runs import open_run
 from memjax.training.files import write_text
 
 #: The story of the paper's figure 1, in the words of the simulated world.
@@ -43,6 +44,8 @@ def demo(folder: Path) -> None:
 
     if folder.exists() and any(folder.iterdir()) and not (folder / "config.json").is_file():
         raise RunError(f"{folder}: expected a run folder or none, found no config.json in it; name another --folder")
+    if (folder / "config.json").is_file() and open_run(folder).config != _BASE:
+        raise RunError(f"{folder}: expected an earlier demo or no folder, found another run; name another --folder")
     console = Console()
     start = time.monotonic()
     console.print("A simulated world: people walk, take things and drop them. 7,000 statements, 3,000 questions;")

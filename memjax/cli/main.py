@@ -89,8 +89,8 @@ class Ask:
     """A text file to read first, one statement or question a line."""
     picture: Path | None = None
     """Where to draw the scores of each answer's hops; replaced by each answer."""
-    num_slots: int = 128
-    """Statements that are remembered; the oldest makes place."""
+    num_slots: int | None = None
+    """Statements that are remembered, the oldest makes place; as many as in training where it is not given."""
 
     def run(self) -> None:
         """Runs the command."""

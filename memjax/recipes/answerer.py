@@ -61,7 +61,7 @@ class Answerer:
 
     Args:
         trained: of `memjax.recipes.train` or `load`.
-        num_slots: statements that it remembers.
+        num_slots: statements that it remembers; by default as many as a question of its corpus saw, 512 for bAbI.
         seed_index: which of the models that were trained side by side.
 
     Raises:
@@ -80,7 +80,7 @@ class Answerer:
         ('office', 'Joe teleported to the office.')
     """
 
-    def __init__(self, trained: Trained, num_slots: int = 128, seed_index: int = 0):
+    def __init__(self, trained: Trained, num_slots: int | None = None, seed_index: int = 0):
         num_models = jax.tree.leaves(trained.params)[0].shape[0]
         if not 0 <= seed_index < num_models:
             raise ValueError(f"seed_index: expected 0 to {num_models - 1}, got {seed_index}")
@@ -89,12 +89,14 @@ class Answerer:
         self._program = trained.program
         tokens = jax.ShapeDtypeStruct((MAX_SENTENCE,), jnp.int32)
         key = jax.eval_shape(self._program.model.embed, tokens)
+        if num_slots is None:
+            num_slots = getattr(trained.config.corpus, "window", 512)
         self._memory = empty(num_slots, key, tokens)
         self._told: dict[int, str] = {}  # by write time; those in memory only
         self._count = 0
 
     @classmethod
-    def load(cls, folder: str | Path, num_slots: int = 128, seed_index: int = 0) -> "Answerer":
+    def load(cls, folder: str | Path, num_slots: int | None = None, seed_index: int = 0) -> "Answerer":
         """Loads a model of a run folder, with an empty memory.
 
         Raises:
@@ -146,7 +148,7 @@ class Answerer:
         )
         scores = answer.hops.scores[: max(len(found), 1), order]
         return Reply(
-            answer=self._decode(answer.words) if found else "",
+            answer=self._decode(answer.words) if order else "",
             supports=supports,
             unknown=unknown,
             scores=np.where(np.isfinite(scores), scores, np.nan),
