@@ -179,7 +179,10 @@ def load(folder: Path, data_folder: str | None = None) -> Trained:
         RunError: if there is no run or no checkpoint, or the checkpoint belongs to another run.
         DataError: if a file is damaged.
     """
-    run = open_run(folder)
+    return _restore(open_run(folder), data_folder)
+
+
+def _restore(run: Run, data_folder: str | None) -> Trained:
     config = run.config
     if data_folder is not None and isinstance(config.corpus, Babi):
         config = dataclasses.replace(config, corpus=dataclasses.replace(config.corpus, data=data_folder))
@@ -201,10 +204,10 @@ def evaluate(folder: Path, split: str = "test", data_folder: str | None = None) 
     Returns:
         See `Trained.evaluate`.
     """
-    trained = load(folder, data_folder)
+    run = open_run(folder)
+    trained = _restore(run, data_folder)
     corpus = trained.config.corpus
     examples = load_test(corpus) if split == "test" else corpus.examples(split)
-    run = open_run(folder)
     kept = _read_results(run)
     results = trained.evaluate(examples)
     write_json(run.results_path, {**kept, split: results})
