@@ -9,7 +9,17 @@ Importing this package is cheap: it loads neither tensorflow, tensorflow_dataset
 """
 
 from memjax.errors import DataError, RunError
+from memjax.nn import LSTM, LSTMN, DeepFusion, LSTMNCell, ShallowFusion
 
-__all__ = ["DataError", "RunError", "__version__"]
+__all__ = [
+    "LSTM",
+    "LSTMN",
+    "DataError",
+    "DeepFusion",
+    "LSTMNCell",
+    "RunError",
+    "ShallowFusion",
+    "__version__",
+]
 
 __version__ = "0.1.0"

@@ -54,6 +54,39 @@ def slot_indices(name: str, slots: Any) -> None:
         )
 
 
+def shape(name: str, array: Any, expected: tuple[int, ...]) -> None:
+    """Raises `ValueError` unless `array` has the shape `expected`."""
+    if jnp.shape(array) != tuple(expected):
+        raise ValueError(f"{name}: expected shape {tuple(expected)}, got {jnp.shape(array)}")
+
+
+def sequences(name: str, inputs: Any, features: int, lengths: Any = None) -> tuple[int, int, Any]:
+    """Returns B, T and `lengths` as an array; raises `ValueError` unless inputs are floats `[B, T, features]`, T >= 1.
+
+    `lengths`, where given, must be integers `[B]`, and within [0, T] where they are known (not traced).
+    """
+    got = jnp.shape(inputs)
+    if len(got) != 3 or got[2] != features:
+        raise ValueError(f"{name}: expected shape [B, T, {features}] (batch, steps, features), got {got}")
+    if not jnp.issubdtype(jnp.result_type(inputs), jnp.floating):
+        raise ValueError(f"{name}: expected floats, got dtype {jnp.result_type(inputs)}; embed token ids first")
+    if got[1] == 0:
+        raise ValueError(f"{name}: expected at least one step, got shape {got}; leave empty batches out")
+    if lengths is not None:
+        lengths = jnp.asarray(lengths)
+        shape("lengths", lengths, got[:1])
+        if not jnp.issubdtype(jnp.result_type(lengths), jnp.integer):
+            raise ValueError(f"lengths: expected integers, got dtype {jnp.result_type(lengths)}")
+        if not isinstance(lengths, jax.core.Tracer):
+            known = np.asarray(lengths)
+            if known.size and not (known.min() >= 0 and known.max() <= got[1]):
+                raise ValueError(
+                    f"lengths: expected values in [0, {got[1]}], the steps of {name}, got {known.tolist()}; "
+                    "pad the inputs to the longest length"
+                )
+    return got[0], got[1], lengths
+
+
 def same_leaves(name: str, tree: PyTree, like_name: str, like: PyTree, drop: int, lead: tuple[int, ...] = ()) -> None:
     """Raises `ValueError` unless `tree` looks like `like`, its first `drop` axes replaced by those of `lead`."""
     leaves, like_leaves = jax.tree.leaves_with_path(tree), jax.tree.leaves_with_path(like)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures of hops: what is drawn, and which bar is dark."""
+"""Pictures of hops and of attention: what is drawn, which bar is dark, which arc is thick, and that words fit."""
 
+import itertools
 import sys
 
 import numpy as np
@@ -122,3 +123,227 @@ def test_a_picture_of_any_length_can_be_saved(tmp_path, count):
     assert (tmp_path / "scores.png").read_bytes().startswith(b"\x89PNG")
     height = figure.get_size_inches()[1]
     assert 0.25 < height / count < 2.5, "a row keeps its height"
+
+
+PIANO = ["he", "sits", "down", "at", "the", "piano", "and", "plays"]
+WORDS = {
+    "short": ["a"] * 40,
+    "piano": PIANO,
+    "one": ["Hi"],
+    "long": ["incomprehensibilities" if word % 3 else "is" for word in range(40)],
+    "signs": ["$5_^", "${x$", "a_b\\c", "é", ""],
+}
+
+
+def make_weights(count: int) -> np.ndarray:
+    """Attention of each token to earlier ones; the first has none."""
+    rng = np.random.default_rng(count)
+    return np.array(
+        [[*rng.dirichlet(np.ones(t)), *np.zeros(count - t)] if t else np.zeros(count) for t in range(count)]
+    )
+
+
+def arcs(figure) -> dict[tuple[int, int], object]:
+    """The arcs by (token that attends, token attended to)."""
+    (axis,) = figure.axes
+    centers = np.array([word.get_position()[0] for word in axis.texts])
+    found = {}
+    for patch in axis.patches:
+        start, end = (patch.get_path().vertices[at] for at in (0, -1))
+        assert start[1] == end[1] == 0
+        found[tuple(int(np.argmin(abs(centers - x))) for x in (start[0], end[0]))] = patch
+        assert min(abs(centers - start[0])) < 1e-9 and min(abs(centers - end[0])) < 1e-9
+    assert len(found) == len(axis.patches)
+    return found
+
+
+def assert_fits(figure, texts) -> None:
+    """No text covers another, and none comes near the edge of the picture."""
+    draw(figure)
+    boxes = [text.get_window_extent() for text in texts if text.get_text()]
+    for one, other in itertools.combinations(boxes, 2):
+        assert not one.overlaps(other)
+    width, height = figure.get_size_inches() * figure.dpi
+    for box in boxes:
+        assert box.x0 > 10 and box.y0 > 10 and box.x1 < width - 10 and box.y1 < height - 10
+
+
+def test_an_arc_for_each_weight_that_is_not_below_the_threshold():
+    weights = np.zeros((4, 4))
+    weights[1, 0] = 1
+    weights[2, :2] = 0.25, 0.75
+    weights[3, :3] = 0.05, 0.2, 0.75
+    words = ["the", "dog", "is", "chasing"]
+    assert set(arcs(plots.attention_arcs(words, weights))) == {(1, 0), (2, 0), (2, 1), (3, 1), (3, 2)}
+    # A weight equal to the threshold is drawn.
+    assert set(arcs(plots.attention_arcs(words, weights, threshold=0.25))) == {(1, 0), (2, 0), (2, 1), (3, 2)}
+    assert set(arcs(plots.attention_arcs(words, weights, threshold=1))) == {(1, 0)}
+    # A weight of 0 has no arc; every other one goes backward.
+    every = arcs(plots.attention_arcs(words, weights, threshold=0))
+    assert set(every) == {(t, i) for t in range(4) for i in range(t)}
+
+
+def test_higher_weights_have_thicker_and_darker_arcs_on_top():
+    weights = np.zeros((5, 5))
+    weights[4, :4] = 0.3, 0.1, 0.4, 0.2
+    figure = plots.attention_arcs(PIANO[:5], weights)
+    found = arcs(figure)
+    ascending = [found[4, i] for i in (1, 3, 0, 2)]
+    for value in ("get_linewidth", "get_alpha"):
+        steps = np.diff([getattr(arc, value)() for arc in ascending])
+        assert steps.min() > 0 and np.allclose(steps, steps[0]), "in proportion to the weight"
+    assert list(figure.axes[0].patches) == ascending
+    full = arcs(plots.attention_arcs(["a", "b"], [[0, 0], [1, 0]]))[1, 0]
+    assert full.get_alpha() == 1 and full.get_linewidth() < 5
+    assert ascending[0].get_linewidth() > 0.5 and ascending[0].get_alpha() > 0.2, "still seen"
+
+
+@pytest.mark.parametrize("words", WORDS.values(), ids=WORDS)
+def test_arcs_are_higher_where_tokens_are_farther_apart_and_stay_in_the_picture(words):
+    figure = plots.attention_arcs(words, make_weights(len(words)), threshold=0)
+    draw(figure)
+    (axis,) = figure.axes
+    paths = [arc.get_path() for arc in arcs(figure).values()]
+    paths.sort(key=lambda path: abs(np.subtract(*path.vertices[[0, -1], 0])))
+    heights = [path.get_extents().y1 for path in paths]
+    assert all(low <= high + 1e-9 for low, high in itertools.pairwise(heights)) and min(heights, default=1) > 0.05
+    assert all(0 < height < axis.get_ylim()[1] for height in heights)
+    unit = axis.transData.transform([(0, 0), (1, 1)])
+    np.testing.assert_allclose(unit[1] - unit[0], figure.dpi, rtol=1e-6, err_msg="a unit is an inch")
+
+
+@pytest.mark.parametrize("title", [None, "layer 1", "a title ${x$ that is longer than the words " * 2])
+@pytest.mark.parametrize("words", WORDS.values(), ids=WORDS)
+def test_words_stand_in_order_under_the_arcs_and_do_not_overlap(words, title):
+    figure = plots.attention_arcs(words, make_weights(len(words)), title=title)
+    (axis,) = figure.axes
+    assert_fits(figure, axis.texts)
+    assert [text.get_text() for text in axis.texts] == [
+        *(word if len(word) <= 20 else word[:19] + "…" for word in words),
+        *([] if title is None else [title]),
+    ]
+    places = [text.get_position()[0] for text in axis.texts[: len(words)]]
+    assert places == sorted(places)
+    line = axis.transData.transform((0, 0))[1]
+    for text in axis.texts[: len(words)]:
+        assert text.get_window_extent().y1 < line or not text.get_text()
+    width, height = figure.get_size_inches()
+    assert width < 14 and height < 6
+
+
+def test_short_sentences_lie_and_long_ones_stand():
+    def turned(words):
+        figure = plots.attention_arcs(words, make_weights(len(words)))
+        return {text.get_rotation() for text in figure.axes[0].texts}
+
+    assert turned(PIANO) == {0} and turned(PIANO * 5) == {90}
+
+
+@pytest.mark.parametrize(
+    ("words", "weights", "message"),
+    [
+        (["a", "b"], np.zeros((2, 3)), r"weights: expected shape \(2, 2\), tokens by tokens, got \(2, 3\); take"),
+        (["a", "b"], np.zeros((3, 3)), r"expected shape \(2, 2\)"),
+        (["a", "b"], np.zeros(2), r"expected shape \(2, 2\), tokens by tokens, got \(2,\)"),
+        (["a", "b"], [[0, 0], [-0.1, 0]], r"weights: expected numbers from 0 to 1, got -0.1 at \[1, 0\]; take them af"),
+        (["a", "b"], [[0, 0], [np.nan, 0]], r"got nan at \[1, 0\]"),
+        (["a", "b"], [[0, 0], [np.inf, 0]], r"got inf at \[1, 0\]"),
+        (["a", "b"], [[0, 0], [1.1, 0]], r"got 1.1 at \[1, 0\]"),
+        (
+            ["a", "b"],
+            [[0, 0.5], [1, 0]],
+            r"weights: expected row t to be 0 from column t on, got 0.5 at \[0, 1\]; rows",
+        ),
+        (["a", "b"], [[0, 0], [0.5, 0.5]], r"got 0.5 at \[1, 1\]"),
+        ([], np.zeros((0, 0)), r"tokens: expected a list of at least one word, got \[\]; split the sentence"),
+        ("ab", np.zeros((2, 2)), "tokens: expected a list of at least one word, got 'ab'"),
+    ],
+)
+def test_weights_that_are_none_of_these_tokens(words, weights, message):
+    with pytest.raises(ValueError, match=message):
+        plots.attention_arcs(words, weights)
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan")])
+def test_a_threshold_that_is_no_weight(threshold):
+    with pytest.raises(ValueError, match="threshold: expected a number from 0 to 1, got"):
+        plots.attention_arcs(["a"], [[0]], threshold=threshold)
+
+
+def test_weights_of_a_softmax_in_low_precision_may_pass_one():
+    figure = plots.attention_arcs(["a", "b"], np.array([[0, 0], [1.0001, 0]], np.float32))
+    assert len(arcs(figure)) == 1
+    draw(figure)
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns"), [("piano", "signs"), ("long", "short"), ("one", "long"), ("signs", "one")]
+)
+@pytest.mark.parametrize("title", [None, "premise to hypothesis ${x$, longer than a small map is wide"])
+def test_a_map_has_rows_that_attend_and_columns_attended_to(rows, columns, title):
+    rows, columns = WORDS[rows], WORDS[columns]
+    weights = np.random.default_rng(0).dirichlet(np.ones(len(columns)), len(rows))
+    figure = plots.attention_map(rows, columns, weights, title=title)
+    axis, bar = figure.axes
+    across, down = axis.get_xticklabels(), axis.get_yticklabels()
+    assert_fits(figure, [*across, *down, *bar.get_yticklabels(), *figure.texts])
+    for labels, words in ((across, columns), (down, rows)):
+        assert [label.get_text() for label in labels] == [w if len(w) <= 20 else w[:19] + "…" for w in words]
+    (image,) = axis.images
+    np.testing.assert_array_equal(image.get_array(), weights)
+    assert [text.get_text() for text in figure.texts] == ([] if title is None else [title])
+    # Labels stand beside their cells, the first row on top, columns named above.
+    box = axis.get_window_extent()
+    for at, label in enumerate(down):
+        low, high = sorted(axis.transData.transform([(0, at - 0.5), (0, at + 0.5)])[:, 1])
+        extent = label.get_window_extent()
+        assert not label.get_text() or (low < (extent.y0 + extent.y1) / 2 < high and extent.x1 < box.x0)
+    for at, label in enumerate(across):
+        low, high = axis.transData.transform([(at - 0.5, 0), (at + 0.5, 0)])[:, 0]
+        extent = label.get_window_extent()
+        assert not label.get_text() or (low < (extent.x0 + extent.x1) / 2 < high and extent.y0 > box.y1)
+    assert axis.transData.transform((0, 0))[1] > axis.transData.transform((0, len(rows)))[1]
+
+
+def test_colors_of_a_map_go_from_0_to_1_whatever_the_weights():
+    figure = plots.attention_map(["a"], ["b", "c"], [[0.2, 0.3]])
+    draw(figure)
+    axis, bar = figure.axes
+    assert axis.images[0].get_clim() == (0, 1) and bar.get_ylim() == (0, 1)
+    dark = axis.images[0].cmap([0.0, 0.5, 1.0])[:, :3].sum(1)
+    assert dark[0] > dark[1] > dark[2], "the higher, the darker"
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "weights", "message"),
+    [
+        (
+            ["a"],
+            ["b", "c"],
+            [[0.5], [0.5]],
+            r"weights: expected shape \(1, 2\), row_tokens by column_tokens, got \(2, 1\)",
+        ),
+        (["a"], ["b", "c"], [[0.5, -0.5]], r"weights: expected numbers from 0 to 1, got -0.5 at \[0, 1\]"),
+        ([], ["b"], np.zeros((0, 1)), "row_tokens: expected a list of at least one word"),
+        (["a"], "b", [[1]], "column_tokens: expected a list of at least one word, got 'b'"),
+    ],
+)
+def test_weights_that_make_no_map(rows, columns, weights, message):
+    with pytest.raises(ValueError, match=message):
+        plots.attention_map(rows, columns, weights)
+
+
+def test_attention_without_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    for picture in (lambda: plots.attention_arcs(["a"], [[0]]), lambda: plots.attention_map(["a"], ["b"], [[1]])):
+        with pytest.raises(ImportError, match=r"pip install 'memjax\[app\]'"):
+            picture()
+
+
+def test_attention_can_be_saved(tmp_path):
+    for name, figure in (
+        ("arcs", plots.attention_arcs(PIANO, make_weights(8), title="piano")),
+        ("map", plots.attention_map(PIANO, PIANO, make_weights(8))),
+    ):
+        figure.savefig(tmp_path / f"{name}.png", dpi=150)
+        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")

@@ -2,5 +2,19 @@
 """Flax NNX layers."""
 
 from memjax.nn.dictionaries import Dictionaries
+from memjax.nn.fusion import DeepFusion, Fused, FusedAttention, ShallowFusion, SourceAttention
+from memjax.nn.lstm import LSTM
+from memjax.nn.lstmn import LSTMN
+from memjax.nn.lstmn_cell import LSTMNCell
 
-__all__ = ["Dictionaries"]
+__all__ = [
+    "LSTM",
+    "LSTMN",
+    "DeepFusion",
+    "Dictionaries",
+    "Fused",
+    "FusedAttention",
+    "LSTMNCell",
+    "ShallowFusion",
+    "SourceAttention",
+]

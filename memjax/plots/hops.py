@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures: what a memory network looked at. Functions return matplotlib figures; nothing is shown or saved here."""
+"""Pictures of hops: how each statement scored, and which one was found."""
 
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from memjax.plots._figure import cut, make_figure
 from memjax.recipes import Reply
 
 if TYPE_CHECKING:
@@ -35,17 +36,13 @@ def hop_scores(question: str, reply: Reply) -> "Figure":
         >>> len(figure.axes)
         1
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ImportError("pictures need the extra: pip install 'memjax[app]'") from None
     if not reply.statements:
         raise ValueError("reply: expected statements in memory to draw, got none; tell the answerer something first")
     hops, told = reply.scores.shape
-    figure = Figure(figsize=(4.2 + 2.6 * hops, 1.6 + 0.3 * told), layout="constrained")
+    figure = make_figure(4.2 + 2.6 * hops, 1.6 + 0.3 * told, layout="constrained")
     axes = figure.subplots(1, hops, sharey=True, squeeze=False)[0]
     rows = np.arange(told)
-    labels = [text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…" for text in reply.statements]
+    labels = [cut(text, _LONGEST) for text in reply.statements]
     for hop, axis in enumerate(axes):
         found = reply.supports[hop].row if hop < len(reply.supports) else None
         colors = ["#1f4e79" if row == found else "#a9c4de" for row in rows]

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Long Short-Term Memory-Network: an LSTM whose memory is a tape, read by intra-attention at every step."""
+
+from memjax.lstmn._cell import Weights, intra_attention, query, update_cell
+from memjax.lstmn._scan import lstm_scan, tape_attention, tape_scan
+from memjax.lstmn._source import SourceWeights, source_attention, source_scan
+from memjax.lstmn._tape import Ring, Steps, Tape, advance, empty_tape, ring_step, to_ring
+
+__all__ = [
+    "Ring",
+    "SourceWeights",
+    "Steps",
+    "Tape",
+    "Weights",
+    "advance",
+    "empty_tape",
+    "intra_attention",
+    "lstm_scan",
+    "query",
+    "ring_step",
+    "source_attention",
+    "source_scan",
+    "tape_attention",
+    "tape_scan",
+    "to_ring",
+    "update_cell",
+]

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A plain LSTM as a layer over whole sequences."""
+
+from functools import partial
+
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+
+from memjax import _checks, lstmn
+from memjax.nn import _weights
+from memjax.nn.lstmn import Tapes
+from memjax.typing import Array
+
+
+class LSTM(nnx.Module):
+    """Layers of plain LSTM with the interface of `LSTMN`, for comparisons.
+
+    Args:
+        in_features: D.
+        hidden_features: H.
+        num_layers: L.
+        skip_connections: upper layers are fed [h^k_t, x_t].
+        use_bias: a bias of the gates.
+        kernel_init: of all weights.
+        dtype: to compute in; None is that of inputs and parameters together.
+        param_dtype: of the parameters.
+        rngs: random keys.
+
+    Raises:
+        ValueError: if a size is below 1.
+
+    Example:
+        >>> LSTM(3, 4, rngs=nnx.Rngs(0))(jnp.ones((2, 7, 3))).shape
+        (2, 7, 4)
+
+    Reference: Cheng et al. 2016, section 3.1, equations 1 to 3.
+    Departs from the paper: a bias, unless `use_bias` is False; the initial weights, which it does not state.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        hidden_features: int,
+        *,
+        num_layers: int = 1,
+        skip_connections: bool = False,
+        use_bias: bool = True,
+        kernel_init: nnx.Initializer = _weights.default_init,
+        dtype: DTypeLike | None = None,
+        param_dtype: DTypeLike = jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        _weights.check_sizes(in_features=in_features, hidden_features=hidden_features, num_layers=num_layers)
+        self.in_features, self.skip_connections, self.dtype = in_features, skip_connections, dtype
+        upper = hidden_features + (in_features if skip_connections else 0)
+        self.layers = nnx.List(
+            _Gates(features, hidden_features, use_bias, kernel_init, param_dtype, rngs)
+            for features in [in_features] + [upper] * (num_layers - 1)
+        )
+
+    def __call__(
+        self,
+        inputs: Array,
+        lengths: Array | None = None,
+        initial_tape: Tapes | None = None,
+        *,
+        reverse: bool = False,
+        return_tape: bool = False,
+    ) -> Array | tuple[Array, Tapes]:
+        """Runs over a batch of sequences, as `LSTMN` does; a tape is the one slot (h, c).
+
+        Args:
+            inputs: x, `[B, T, D]`.
+            lengths: int `[B]`, steps that count in each row; None for all.
+            initial_tape: a tape for each layer to go on from; None for zeros.
+            reverse: from the last step that counts to the first; outputs keep the places of their inputs.
+            return_tape: whether the tapes after the last step are returned too.
+
+        Returns:
+            h_t of the top layer, `[B, T, H]`, zeros at padded steps; with `return_tape` also the tapes.
+
+        Raises:
+            ValueError: if a shape, dtype or size does not fit.
+        """
+        _checks.sequences("inputs", inputs, self.in_features, lengths)
+        tapes = (None,) * len(self.layers) if initial_tape is None else initial_tape
+        dtype = _weights.compute_dtype(self.dtype, inputs, self.layers[0].gates_input)
+        inputs = below = inputs.astype(dtype)
+        after: list[lstmn.Tape] = []
+        for layer, tape in zip(self.layers, tapes, strict=True):
+            weights, read = layer.gates_input[...].astype(dtype), layer.gates_read[...].astype(dtype)
+            bias = _weights.cast(layer.gates_bias, dtype)
+            steps = lstmn.lstm_scan(weights, read, bias, below, lengths, tape, reverse=reverse)
+            below = jnp.concatenate([steps.hidden, inputs], axis=-1) if self.skip_connections else steps.hidden
+            if return_tape:
+                after.append(lstmn.advance(tape, steps, lengths, span=1))
+        return (steps.hidden, tuple(after)) if return_tape else steps.hidden
+
+
+class _Gates(nnx.Module):
+    """The parameters of one layer of `LSTM`, named as in `memjax.lstmn.Weights`."""
+
+    def __init__(
+        self,
+        in_features: int,
+        hidden_features: int,
+        use_bias: bool,
+        kernel_init: nnx.Initializer,
+        param_dtype: DTypeLike,
+        rngs: nnx.Rngs,
+    ):
+        matrix = partial(_weights.matrix, rngs, columns=4 * hidden_features, init=kernel_init, dtype=param_dtype)
+        self.gates_input = matrix(rows=in_features)
+        self.gates_read = matrix(rows=hidden_features)
+        self.gates_bias = _weights.bias(4 * hidden_features, use_bias, param_dtype)
