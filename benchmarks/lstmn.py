@@ -192,6 +192,7 @@ def main() -> None:
 
     rng = np.random.default_rng(0)
     weights = peers.draw_weights(rng, FEATURES, FEATURES)
+    columns = ["row", "BxT", "compile s", "ms", "timed", "x LSTM", "x LSTMN", "temp MiB", "x LSTM temp"]
     rows, verdicts = [], []
     for size in sizes:
         inputs, cotangent = (rng.normal(size=(*size, FEATURES)).astype(np.float32) for _ in range(2))
@@ -217,9 +218,11 @@ def main() -> None:
                     "" if temp is None or not base else round(temp / base, 3),
                 ]
             )
+        # Shown as it comes: the longest size takes minutes.
+        _harness.print_table(columns, [row for row in rows if row[1] == rows[-1][1]])
+        print(flush=True)
         jax.clear_caches()
 
-    columns = ["row", "BxT", "compile s", "ms", "timed", "x LSTM", "x LSTMN", "temp MiB", "x LSTM temp"]
     claim_columns = ["claim", "BxT", "measured", "floor", "goal", "verdict"]
     length_columns = ["steps", "LSTM KiB/step", "LSTMN KiB/step", "LSTMN / LSTM", "compile s"]
     by_length = memory_by_length(weights)

@@ -18,19 +18,27 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from memjax import addressing, encoding, losses, models, nn, scoring
+from memjax import addressing, encoding, losses, lstmn, models, nn, scoring
 from memjax.memory import Memory, empty, gather, write_many
 
+pytestmark = pytest.mark.usefixtures("quick_compiles")
+
 N, D, W, S = 6, 4, 7, 3
+# Of recurrent parts: batch, steps, source positions, hidden features, attention features.
+B, T, J, H, A = 2, 5, 4, 3, 2
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A part as a function of arrays; `args(rng, dtype)` makes them. Gradients go to `grad`, the float arguments."""
+    """A part as a function of arrays; `args(rng, dtype)` makes them. Gradients go to `grad`, the float arguments.
+
+    `float32`: what it returns is float32 whatever it is given.
+    """
 
     call: Callable[..., Any]
     args: Callable[[np.random.Generator, Any], tuple]
     grad: tuple[int, ...] = ()
+    float32: bool = False
 
 
 def vector(*shape):
@@ -116,6 +124,70 @@ def hard_hops(select, stop, query, mem):
     )
 
 
+def lstmn_weights(rng, dtype):
+    draw = lambda *shape: vector(*shape)(rng, dtype)  # noqa: E731
+    gates = draw(D, 4 * H), draw(H, 4 * H)
+    return lstmn.Weights(draw(H, A), draw(D, A), draw(H, A), draw(A), *gates, draw(A), draw(4 * H))
+
+
+def source_weights(rng, dtype):
+    draw = lambda *shape: vector(*shape)(rng, dtype)  # noqa: E731
+    return lstmn.SourceWeights(draw(H, A), draw(D, A), draw(H, A), draw(A), draw(A))
+
+
+def tape(rng, dtype):
+    draw = lambda *shape: vector(*shape)(rng, dtype)  # noqa: E731
+    return lstmn.Tape(draw(B, N, H), draw(B, N, H), draw(B, H), jnp.array([N, 2]))
+
+
+def steps(rng, dtype):
+    return lstmn.Steps(*(vector(B, T, H)(rng, dtype) for _ in range(3)))
+
+
+def ring(rng, dtype):
+    draw = lambda *shape: vector(*shape)(rng, dtype)  # noqa: E731
+    return lstmn.Ring(draw(N, H), draw(N, H), draw(N, A), draw(H), jnp.int32(N + 1))
+
+
+def layer(kind, **options):
+    def build(dtype, seed):
+        module = kind(D, H, param_dtype=dtype, rngs=nnx.Rngs(seed), **options)
+        rng = np.random.default_rng(seed)  # biases of zeros would leave their gradient alone untested
+        state = nnx.state(module, nnx.Param)
+        fill = lambda leaf: jnp.asarray(0.2 * rng.standard_normal(leaf.shape), dtype)  # noqa: E731
+        nnx.update(module, jax.tree.map(fill, state))
+        return module
+
+    return build
+
+
+def source_attention(dtype, seed):
+    return nn.SourceAttention(D, H, A, param_dtype=dtype, rngs=nnx.Rngs(seed))
+
+
+def read_source(module, hidden, cell, queries):
+    return lstmn.source_scan(module.weights(queries.dtype), hidden, cell, queries)
+
+
+def run_cell(module, carry, inputs):
+    return module(carry, inputs)
+
+
+def call_fusion(module, source, target, source_lengths, lengths):
+    fused = module(source, target, source_lengths, lengths)
+    return fused.source, fused.target
+
+
+def batch_ring(rng, dtype):
+    draw = lambda *shape: vector(*shape)(rng, dtype)  # noqa: E731
+    return lstmn.Ring(draw(B, N, H), draw(B, N, H), draw(B, N, H), draw(B, H), jnp.array([N + 1, 2]))
+
+
+lengths = integers(1, T + 1, B)
+scan_args = draw(lstmn_weights, vector(B, T, D), lengths, tape)
+lstmn_layer, lstm_layer, lstmn_cell = layer(nn.LSTMN, span=3), layer(nn.LSTM), layer(nn.LSTMNCell, tape_length=N)
+shallow, deep = layer(nn.ShallowFusion, recurrent_query=True), layer(nn.DeepFusion)
+fusion_args = (vector(B, J, D), vector(B, T, D), integers(1, J + 1, B), lengths)
 in_time_order = addressing.select_in_time_order("signed", lambda query: query[:2])
 select_args = draw(vector(D), vector(N), integers(-1, 5, N), integers(5, 6), vector())
 hop_args = draw(vector(D), memory(vector(D), integers(0, 9, S)))
@@ -151,6 +223,62 @@ CASES = {
         draw(parameters(dictionaries), vector(W), vector(D)),
         (0, 1, 2),
     ),
+    "nn.SourceAttention": Case(
+        with_module(source_attention, read_source),
+        draw(parameters(source_attention), vector(B, J, H), vector(B, J, H), vector(B, T, D)),
+        (0, 1, 2, 3),
+    ),
+    "nn.LSTMN": Case(
+        with_module(lstmn_layer, lambda module, *args: module(*args)),
+        draw(parameters(lstmn_layer), vector(B, T, D), lengths),
+        (0, 1),
+    ),
+    "nn.LSTM": Case(
+        with_module(lstm_layer, lambda module, *args: module(*args)),
+        draw(parameters(lstm_layer), vector(B, T, D), lengths),
+        (0, 1),
+    ),
+    "nn.LSTMNCell": Case(
+        with_module(lstmn_cell, run_cell), draw(parameters(lstmn_cell), batch_ring, vector(B, D)), (0, 2)
+    ),
+    "nn.ShallowFusion": Case(with_module(shallow, call_fusion), draw(parameters(shallow), *fusion_args), (0, 1, 2)),
+    "nn.DeepFusion": Case(with_module(deep, call_fusion), draw(parameters(deep), *fusion_args), (0, 1, 2)),
+    "lstmn.query": Case(lstmn.query, draw(lstmn_weights, vector(D), vector(H)), (0, 1, 2)),
+    "lstmn.intra_attention": Case(
+        lambda *args: lstmn.intra_attention(*args)[:2],
+        draw(vector(A), vector(N, A), vector(N, H), vector(N, H), vector(A), flags(N)),
+        (0, 1, 2, 3, 4),
+    ),
+    "lstmn.update_cell": Case(lstmn.update_cell, draw(lstmn_weights, vector(D), vector(H), vector(H)), (0, 1, 2, 3)),
+    "lstmn.ring_step": Case(lstmn.ring_step, draw(lstmn_weights, ring, vector(D)), (0, 2)),
+    "lstmn.to_ring": Case(lambda weights, tape: lstmn.to_ring(weights, tape, 4), draw(lstmn_weights, tape), (0,)),
+    "lstmn.empty_tape": Case(lambda like: lstmn.empty_tape(B, N, H, like.dtype), draw(vector())),
+    "lstmn.advance": Case(
+        lambda tape, steps, lengths: lstmn.advance(tape, steps, lengths, 4), draw(tape, steps, lengths)
+    ),
+    "lstmn.tape_scan": Case(partial(lstmn.tape_scan, span=4, block=2), scan_args, (0, 1)),
+    "lstmn.tape_attention": Case(
+        lambda weights, inputs, lengths, tape, steps: lstmn.tape_attention(weights, inputs, steps, lengths, tape),
+        draw(lstmn_weights, vector(B, T, D), lengths, tape, steps),
+        (0, 1, 4),
+        float32=True,
+    ),
+    "lstmn.lstm_scan": Case(
+        lstmn.lstm_scan,
+        draw(vector(D, 4 * H), vector(H, 4 * H), vector(4 * H), vector(B, T, D), lengths),
+        (0, 1, 2, 3),
+    ),
+    "lstmn.source_scan": Case(
+        lstmn.source_scan,
+        draw(source_weights, vector(B, J, H), vector(B, J, H), vector(B, T, D), integers(0, J + 1, B)),
+        (0, 1, 2, 3),
+    ),
+    "lstmn.source_attention": Case(
+        lstmn.source_attention,
+        draw(source_weights, vector(B, J, H), vector(B, T, H), vector(B, T, D), integers(0, J + 1, B)),
+        (0, 1, 2, 3),
+        float32=True,
+    ),
     "models.OutputMap": Case(with_module(output_map, lambda module, *args: module(*args)), bags, (0, 1)),
     "models.WordResponder": Case(
         with_module(responder, lambda module, *args: (module(*args), module.scores(*args, args[0]))),
@@ -166,7 +294,18 @@ CASES = {
 }
 
 #: Not functions of arrays: containers of results, sizes.
-NOT_PARTS = {"addressing.Hops", "models.Answer", "models.HopScores"}
+NOT_PARTS = {
+    "addressing.Hops",
+    "lstmn.Ring",
+    "lstmn.SourceWeights",
+    "lstmn.Steps",
+    "lstmn.Tape",
+    "lstmn.Weights",
+    "models.Answer",
+    "models.HopScores",
+    "nn.Fused",
+    "nn.FusedAttention",
+}
 
 
 def float_leaves(tree):
@@ -180,7 +319,7 @@ def assert_close(one, other, **tolerance):
 
 def test_every_public_part_is_in_the_table():
     found = set()
-    for module in (encoding, scoring, losses, addressing, nn, models):
+    for module in (encoding, scoring, lstmn, losses, addressing, nn, models):
         short = module.__name__.removeprefix("memjax.")
         for name, member in vars(module).items():
             ours = getattr(member, "__module__", "").startswith(module.__name__)
@@ -212,7 +351,7 @@ def test_jit_vmap_and_one_compilation(name):
 def test_bfloat16_stays_bfloat16(name):
     case = CASES[name]
     out = jax.eval_shape(case.call, *case.args(np.random.default_rng(1), jnp.bfloat16))
-    assert {leaf.dtype for leaf in float_leaves(out)} <= {jnp.dtype(jnp.bfloat16)}
+    assert {leaf.dtype for leaf in float_leaves(out)} <= {jnp.dtype(jnp.float32 if case.float32 else jnp.bfloat16)}
 
 
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.grad])

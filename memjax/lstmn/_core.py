@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.custom_derivatives import SymbolicZero
 
 from memjax.lstmn._attention import attend, attend_gradient, exponential, outer, wide
 from memjax.lstmn._gates import activate, activate_gradient
@@ -152,6 +153,7 @@ def recurrence_autodiff(
 def _recurrence_forward(
     weights: Recurrent, inputs: Array, extra: Array | None, start: Start, span: int | None, size: int
 ) -> Any:
+    weights, inputs, extra, start = jax.tree.map(lambda primal: primal.value, (weights, inputs, extra, start))
     keys, values, reads, activations, log_totals = _forward(weights, inputs, extra, start, span, size)
     return (values, reads), (weights, start, extra is not None, keys, values, reads, activations, log_totals)
 
@@ -163,7 +165,9 @@ def _recurrence_backward(span: int | None, size: int, kept: Any, gradients: tupl
     sums = wide(dtype)
     product = partial(jnp.matmul, preferred_element_type=sums)
     values = jnp.concatenate([start.values, new_values], axis=1) if before else new_values  # [B, N + T, 2H]
-    dvalues, dreads = gradients
+    dvalues, dreads = (None if isinstance(g, SymbolicZero) else g for g in gradients)  # a loss seldom uses both
+    if dvalues is None:
+        dvalues = jnp.zeros_like(new_values)
     dvalues = jnp.pad(dvalues.astype(sums), ((0, 0), (before, 0), (0, 0)))
     dkeys = jnp.zeros((batch, before + steps, attention), sums)  # to be multiplied by 4 v
     # Summed over the batch after the loops: inside them, it would be an all-reduce at every step on several devices.
@@ -171,8 +175,12 @@ def _recurrence_backward(span: int | None, size: int, kept: Any, gradients: tupl
     read_back, key_back, four_v = weights.read.T, weights.key.T, 4 * weights.score.astype(sums)[None]
     dextras = []
     for block in reversed(_blocks(steps, size, before, span)):
+        # The slices of a block are made when it is reached: all at once, they would take more memory than the tapes.
         seen_slots = slice(block.low, before + block.end)
-        block_keys, block_values, old = keys[:, seen_slots], values[:, seen_slots], block.old
+        low = lax.optimization_barrier((jnp.int32(block.low), dquery))[0]
+        count = before + block.end - block.low
+        block_keys = lax.dynamic_slice_in_dim(keys, low, count, 1)
+        block_values, old = lax.dynamic_slice_in_dim(values, low, count, 1), block.old
 
         def step(
             carry: Any,
@@ -196,7 +204,8 @@ def _recurrence_backward(span: int | None, size: int, kept: Any, gradients: tupl
                 t, slot[:, features:].astype(sums), read[:, features:].astype(sums), dhidden, dslot[:, features:]
             )
             dprojected = jnp.concatenate([dgates, dquery], axis=1).astype(dtype)
-            dread = jnp.concatenate([product(dprojected, read_back), dread_cell], axis=1) + _at(dreads, at, 0)
+            dread = jnp.concatenate([product(dprojected, read_back), dread_cell], axis=1)
+            dread = dread if dreads is None else dread + _at(dreads, at, 0)
             s, da, w, dquery, dscore_here = attend_gradient(
                 block_keys,
                 block_values,
@@ -234,7 +243,8 @@ def _recurrence_backward(span: int | None, size: int, kept: Any, gradients: tupl
         dkeys = lax.dynamic_update_slice_in_dim(dkeys, dblock_keys, block.low, 1)
         if old:
             received = jnp.einsum("tbn,btf->bnf", weights_old, dreads_here, preferred_element_type=sums)
-            dvalues = dvalues.at[:, block.low : block.low + old].add(received)
+            earlier = dvalues[:, : before + block.begin]  # later slots are done with
+            dvalues = jnp.concatenate([earlier[:, : block.low], earlier[:, block.low :] + received], axis=1)
 
     hidden_reads = reads[..., :features]
     dread_weights = jnp.concatenate(
@@ -256,4 +266,4 @@ def _recurrence_backward(span: int | None, size: int, kept: Any, gradients: tupl
     return dweights, buffer, jnp.concatenate(dextras[::-1]) if has_extra else None, dstart
 
 
-recurrence.defvjp(_recurrence_forward, _recurrence_backward)
+recurrence.defvjp(_recurrence_forward, _recurrence_backward, symbolic_zeros=True)
