@@ -13,8 +13,6 @@ from memjax.lstmn._attention import attend, attend_gradient, attention_map, expo
 from memjax.lstmn._cell import plus
 from memjax.typing import Array
 
-_STEPS_AT_ONCE = 8
-
 
 @struct.dataclass
 class SourceWeights:
@@ -44,9 +42,9 @@ def source_scan(
 ) -> tuple[Array, Array]:
     """Reads the tapes of a source sequence at every step of a target sequence.
 
-    Source keys are projected once. With W_g~ the steps are a scan, whose gradient recomputes attention and takes the
-    source in once; without, they do not hang on each other, and are computed some at a time. Nothing of the size
-    T x J x A is made or kept.
+    Source keys are projected once. The steps are a scan, whose gradient recomputes attention and takes the source in
+    once: nothing of the size T x J x A is made or kept. Without W_g~ the steps do not hang on each other, but on a CPU
+    one at a time is fastest still: more of them leave the caches.
 
     Args:
         weights: of the attention.
@@ -80,17 +78,8 @@ def source_scan(
     values = jnp.concatenate([hidden, cell], axis=2).astype(dtype)
     keys = jnp.matmul(hidden.astype(dtype), weights.key.astype(dtype), preferred_element_type=wide(dtype))
     projected = _project(weights, queries).swapaxes(0, 1)  # [T, B, A]
-    score = weights.score.astype(dtype)
-    if weights.query_read is None:
-        keys = exponential(keys, dtype)
-
-        @jax.checkpoint
-        def step(query: Array) -> Array:
-            return attend(keys, values, exponential(query, dtype), score, seen)[0]
-
-        reads = lax.map(step, projected, batch_size=_STEPS_AT_ONCE)
-    else:
-        reads = source_recurrence(weights.query_read.astype(dtype), score, keys, values, projected, seen)
+    query_read = None if weights.query_read is None else weights.query_read.astype(dtype)
+    reads = source_recurrence(query_read, weights.score.astype(dtype), keys, values, projected, seen)
     reads = reads.swapaxes(0, 1)
     return reads[..., :features], reads[..., features:]
 
@@ -139,13 +128,14 @@ def _seen(batch: int, count: int, lengths: Array | None) -> Array:
     return jnp.arange(count)[None] < lengths[:, None]
 
 
-def _forward(query_read: Array, score: Array, keys: Array, values: Array, queries: Array, seen: Array) -> Any:
-    dtype, features = values.dtype, query_read.shape[0]
+def _forward(query_read: Array | None, score: Array, keys: Array, values: Array, queries: Array, seen: Array) -> Any:
+    dtype, features = values.dtype, values.shape[2] // 2
     keys = exponential(keys, dtype)
 
     def step(read: Array, query: Array) -> Any:
-        moved = jnp.matmul(read[:, :features], query_read, preferred_element_type=wide(dtype))
-        query = exponential(query + moved, dtype)
+        if query_read is not None:
+            query = query + jnp.matmul(read[:, :features], query_read, preferred_element_type=wide(dtype))
+        query = exponential(query, dtype)
         read, log_total = attend(keys, values, query, score, seen)
         return read, (read, query, log_total)
 
@@ -154,12 +144,12 @@ def _forward(query_read: Array, score: Array, keys: Array, values: Array, querie
 
 @jax.custom_vjp
 def source_recurrence(
-    query_read: Array, score: Array, keys: Array, values: Array, queries: Array, seen: Array
+    query_read: Array | None, score: Array, keys: Array, values: Array, queries: Array, seen: Array
 ) -> Array:
-    """Runs inter-attention whose query hangs on the last read, with a gradient that recomputes.
+    """Runs inter-attention, with a gradient that recomputes.
 
     Args:
-        query_read: W_g~, `[H, A]`.
+        query_read: W_g~, `[H, A]`, or None.
         score: u, `[A]`.
         keys: W_g gamma_j, `[B, J, A]`.
         values: [gamma_j, alpha_j], `[B, J, 2H]`.
@@ -172,22 +162,26 @@ def source_recurrence(
     return _forward(query_read, score, keys, values, queries, seen)[0]
 
 
-def _source_forward(query_read: Array, score: Array, keys: Array, values: Array, queries: Array, seen: Array) -> Any:
+def _source_forward(
+    query_read: Array | None, score: Array, keys: Array, values: Array, queries: Array, seen: Array
+) -> Any:
     reads, exp_queries, log_totals = _forward(query_read, score, keys, values, queries, seen)
     return reads, (query_read, score, keys, values, seen, reads, exp_queries, log_totals)
 
 
 def _source_backward(kept: Any, dreads: Array) -> Any:
     query_read, score, projected_keys, values, seen, reads, exp_queries, log_totals = kept
-    dtype, features = values.dtype, query_read.shape[0]
+    dtype, features = values.dtype, values.shape[2] // 2
     sums = wide(dtype)
-    keys, back = exponential(projected_keys, dtype), query_read.T
+    keys = exponential(projected_keys, dtype)
 
     def step(carry: Any, item: Any) -> Any:
         dquery, dkeys, dscore = carry
         read, query, log_total, dread = item
-        moved = jnp.matmul(dquery.astype(dtype), back, preferred_element_type=sums)
-        dread = dread.astype(sums).at[:, :features].add(moved)
+        dread = dread.astype(sums)
+        if query_read is not None:
+            moved = jnp.matmul(dquery.astype(dtype), query_read.T, preferred_element_type=sums)
+            dread = dread.at[:, :features].add(moved)
         s, da, w, dquery, dscore_here = attend_gradient(keys, values, query, score, seen, read, log_total, dread)
         kept = dread.astype(dtype), s.astype(dtype), dquery.astype(dtype)
         return (dquery, dkeys + da[..., None] * w, dscore + dscore_here), kept
@@ -200,10 +194,12 @@ def _source_backward(kept: Any, dreads: Array) -> Any:
     items = reads, exp_queries, log_totals, dreads
     (_, dkeys, dscore), (dreads, weights, dqueries) = lax.scan(step, zeros, items, reverse=True)
     dvalues = jnp.einsum("tbj,tbf->bjf", weights, dreads, preferred_element_type=sums)
-    dquery_read = outer(reads[:-1, :, :features], dqueries[1:])
+    dquery_read = None
+    if query_read is not None:
+        dquery_read = outer(reads[:-1, :, :features], dqueries[1:]).astype(query_read.dtype)
     dkeys = dkeys * (4 * score.astype(sums))[None, None]
     return (
-        dquery_read.astype(query_read.dtype),
+        dquery_read,
         dscore.sum(axis=0).astype(score.dtype),
         dkeys.astype(projected_keys.dtype),
         dvalues.astype(dtype),

@@ -173,8 +173,8 @@ class ShallowFusion(nnx.Module):
             "param_dtype": param_dtype,
             "rngs": rngs,
         }
-        reader = partial(
-            LSTMN,
+        self.encoder, self.decoder = _readers(
+            share_weights,
             in_features,
             hidden_features,
             num_layers=num_layers,
@@ -185,8 +185,6 @@ class ShallowFusion(nnx.Module):
             **options,
         )
         self.query, self.combine, self.decoder_start = query, combine, decoder_start
-        self.encoder = reader()
-        self.decoder = nnx.data(None) if share_weights else reader()
         asked = in_features if query == "input" else hidden_features
         attention = self.encoder.layers[0].attention_features
         self.inter = SourceAttention(asked, hidden_features, attention, recurrent_query=recurrent_query, **options)
@@ -295,8 +293,8 @@ class DeepFusion(nnx.Module):
             "param_dtype": param_dtype,
             "rngs": rngs,
         }
-        reader = partial(
-            LSTMN,
+        self.encoder, self.decoder = _readers(
+            share_weights,
             in_features,
             hidden_features,
             num_layers=num_layers,
@@ -307,8 +305,6 @@ class DeepFusion(nnx.Module):
             **options,
         )
         self.decoder_start = decoder_start
-        self.encoder = reader()
-        self.decoder = nnx.data(None) if share_weights else reader()
         cells = self.encoder.layers
         self.inter = nnx.List(
             SourceAttention(
@@ -375,6 +371,12 @@ class DeepFusion(nnx.Module):
                 jnp.stack(maps),
             )
         return Fused(encoded[-1].hidden, decoded[-1].hidden, attention)
+
+
+def _readers(share_weights: bool, *sizes: int, **options: Any) -> tuple[LSTMN, LSTMN | None]:
+    """Makes the encoder, and the decoder where it is another one."""
+    encoder = LSTMN(*sizes, **options)
+    return encoder, nnx.data(None) if share_weights else LSTMN(*sizes, **options)
 
 
 def _pad(array: Array, lengths: Array | None) -> Array:

@@ -150,6 +150,7 @@ class LSTMNCell(nnx.RNNCellBase):
         _weights.check_floats("inputs", inputs, self.in_features)
         batch, slots = jnp.shape(inputs)[:-1], jnp.shape(carry.hidden)[-2] if jnp.ndim(carry.hidden) > 1 else 0
         _checks.shape("carry.hidden", carry.hidden, (*batch, slots, self.hidden_features))
+        _checks.shape("carry.keys", carry.keys, (*batch, slots, self.attention_features))
         _checks.shape("carry.count", carry.count, batch)
         dtype = self.compute_dtype(inputs)
         step = partial(lstmn.ring_step, self.weights(dtype))

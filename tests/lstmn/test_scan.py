@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("quick_compiles")
 B, T, N, D, H, A = 3, 9, 4, 3, 4, 5
 LENGTHS, FILLED = np.array([9, 0, 6]), np.array([4, 3, 0])
 # All of the tape, a window shorter than a block, a window of one slot; in both directions.
-WAYS = ((None, False), (None, True), (3, False), (1, True))
+WAYS = ((None, True), (3, False), (1, True))
 
 
 def arrays(rng, dtype, *shape):
@@ -77,7 +77,7 @@ def close(ours, theirs, dtype):
 
 @pytest.mark.parametrize(
     ("dtype", "tape", "span", "reverse"),
-    [(jnp.float64, True, *way) for way in WAYS] + [(jnp.float64, False, None, True), (jnp.float32, True, 3, True)],
+    [(jnp.float64, True, *way) for way in WAYS] + [(jnp.float64, False, None, False), (jnp.float32, True, 3, True)],
 )
 def test_equals_the_equations(dtype, tape, span, reverse):
     with jax.enable_x64(True):
