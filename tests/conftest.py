@@ -10,13 +10,23 @@ import pytest
 # [B] + [B, D] is a mistake more often than a wish; adding an axis says which is meant.
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
+TRAINING = {"recipes", "cli"}
 
-@pytest.fixture
-def quick_compiles():
-    """XLA's cheapest compile: for tests that compile many small programs, each to be run once or twice."""
-    jax.config.update("jax_disable_most_optimizations", True)
+
+@pytest.fixture(autouse=True)
+def quick_compiles(request):
+    """XLA's cheapest compile, but where models are trained: most tests run a program once or twice."""
+    trains = TRAINING & set(request.path.parts)
+    jax.config.update("jax_disable_most_optimizations", not trains)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_heap():
+    """Drops a module's compiled programs, which gigabytes of would slow all later tests down."""
+    yield
+    jax.clear_caches()
 
 
 @pytest.fixture(scope="session")

@@ -3,10 +3,10 @@
 
 With E = exp(2 k) kept on the tape for each key k = W_h h_i, and Q = exp(2 q) for the query of a step,
 
-    tanh(k + q) = 1 - 2 r,    r = 1 / (1 + E Q),    1 - tanh(k + q)^2 = 4 w,    w = r - r^2 = E Q / (1 + E Q)^2
+    tanh(k + q) = (E Q - 1) / (E Q + 1),    1 - tanh(k + q)^2 = 4 w,    w = E Q / (E Q + 1)^2
 
-so that a pair of slot and step costs a product and a division for each feature, and no exponential. The constant
-sum(v) falls out of the softmax, which leaves the scores -2 sum(v r). Letters: `memjax.typing`; N slots of the tape.
+so that a pair of slot and step costs a product and a division for each feature, and no exponential. Letters:
+`memjax.typing`; N slots of the tape.
 """
 
 import jax
@@ -40,6 +40,11 @@ def _ratio(keys: Array, query: Array, dtype: jnp.dtype) -> Array:
     return keys.astype(dtype) * query.astype(dtype)[:, None]  # E Q: [B, N, A]
 
 
+def _tanh(keys: Array, query: Array) -> Array:
+    ratio = _ratio(keys, query, wide(keys.dtype))
+    return ((ratio - 1) / (ratio + 1)).astype(keys.dtype)  # [B, N, A]
+
+
 def attend(keys: Array, values: Array, query: Array, score: Array, visible: Array) -> tuple[Array, Array]:
     """Reads a batch of tapes (eq. 4 to 6).
 
@@ -60,10 +65,8 @@ def attend(keys: Array, values: Array, query: Array, score: Array, visible: Arra
 
 
 def scores(keys: Array, query: Array, score: Array, visible: Array) -> Array:
-    """Returns the scores `[B, N]` up to a constant for each query."""
-    sums = wide(keys.dtype)
-    r = (1 / (1 + _ratio(keys, query, sums))).astype(keys.dtype)
-    a = jnp.einsum("bna,a->bn", r, -2 * score, preferred_element_type=sums)
+    """Returns the scores a^t of eq. 4, `[B, N]`."""
+    a = jnp.einsum("bna,a->bn", _tanh(keys, query), score, preferred_element_type=wide(keys.dtype))
     return jnp.where(visible, a, _MASKED)
 
 
@@ -76,13 +79,13 @@ def softmax(a: Array, visible: Array) -> tuple[Array, Array]:
 
 
 def attend_gradient(
-    keys: Array, values: Array, query: Array, score: Array, visible: Array, read: Array, log_total: Array, dread: Array
+    keys: Array, values: Array, query: Array, score: Array, visible: Array, log_total: Array, dread: Array
 ) -> tuple[Array, Array, Array, Array, Array]:
     """Recomputes the attention of a step and takes it back (the softmax needs no maximum: its denominator was kept).
 
     Args:
         keys: as in `attend`; `values`, `query`, `score`, `visible` too.
-        read: what `attend` returned; `log_total` too.
+        log_total: what `attend` returned.
         dread: `[B, F]`, the gradient of `read`.
 
     Returns:
@@ -91,16 +94,16 @@ def attend_gradient(
         gradient times w.
     """
     sums, dtype = wide(keys.dtype), keys.dtype
-    r = (1 / (1 + _ratio(keys, query, sums))).astype(dtype)
-    a = jnp.einsum("bna,a->bn", r, -2 * score, preferred_element_type=sums)
+    t = _tanh(keys, query)
+    a = jnp.einsum("bna,a->bn", t, score, preferred_element_type=sums)
     s = jnp.where(visible, jnp.exp(a - log_total[:, None]), 0)
     dweights = jnp.einsum("bnf,bf->bn", values, dread.astype(dtype), preferred_element_type=sums)
-    mean = (dread.astype(sums) * read.astype(sums)).sum(axis=1, keepdims=True)  # sum of s * dweights
-    da = s * (dweights - mean)
-    z = 1 + _ratio(keys, query, sums)
-    w = ((z - 1) / (z * z)).astype(dtype)  # not r - r * r: reading r again costs more than dividing again
+    da = s * (dweights - (s * dweights).sum(axis=1, keepdims=True))  # not from what was read, rounded: it must sum to 0
+    ratio = _ratio(keys, query, sums)
+    z = ratio + 1
+    w = (ratio / (z * z)).astype(dtype)  # not (1 - t * t) / 4: reading t again costs more than dividing again
     dquery = jnp.einsum("bn,bna->ba", da.astype(dtype), w, preferred_element_type=sums) * (4 * score.astype(sums))[None]
-    dscore = -2 * jnp.einsum("bn,bna->ba", da.astype(dtype), r, preferred_element_type=sums)
+    dscore = jnp.einsum("bn,bna->ba", da.astype(dtype), t, preferred_element_type=sums)
     return s, da, w, dquery, dscore
 
 

@@ -212,7 +212,6 @@ def _recurrence_backward(span: int | None, size: int, kept: Any, gradients: tupl
                 exp_query,
                 weights.score,
                 _visible(block, at, before, span, start.first),
-                read,
                 _at(log_totals, at, 0),
                 dread,
             )

@@ -177,12 +177,12 @@ def _source_backward(kept: Any, dreads: Array) -> Any:
 
     def step(carry: Any, item: Any) -> Any:
         dquery, dkeys, dscore = carry
-        read, query, log_total, dread = item
+        query, log_total, dread = item
         dread = dread.astype(sums)
         if query_read is not None:
             moved = jnp.matmul(dquery.astype(dtype), query_read.T, preferred_element_type=sums)
             dread = dread.at[:, :features].add(moved)
-        s, da, w, dquery, dscore_here = attend_gradient(keys, values, query, score, seen, read, log_total, dread)
+        s, da, w, dquery, dscore_here = attend_gradient(keys, values, query, score, seen, log_total, dread)
         kept = dread.astype(dtype), s.astype(dtype), dquery.astype(dtype)
         return (dquery, dkeys + da[..., None] * w, dscore + dscore_here), kept
 
@@ -191,7 +191,7 @@ def _source_backward(kept: Any, dreads: Array) -> Any:
         jnp.zeros(keys.shape, sums),
         jnp.zeros(exp_queries.shape[1:], sums),
     )
-    items = reads, exp_queries, log_totals, dreads
+    items = exp_queries, log_totals, dreads
     (_, dkeys, dscore), (dreads, weights, dqueries) = lax.scan(step, zeros, items, reverse=True)
     dvalues = jnp.einsum("tbj,tbf->bjf", weights, dreads, preferred_element_type=sums)
     dquery_read = None

@@ -260,9 +260,8 @@ class DeepFusion(nnx.Module):
 
     Example:
         >>> layer = DeepFusion(3, 4, rngs=nnx.Rngs(0))
-        >>> fused = layer(jnp.ones((2, 6, 3)), jnp.ones((2, 7, 3)), return_attention=True)
-        >>> fused.target.shape, fused.attention.inter.shape
-        ((2, 7, 4), (1, 2, 7, 6))
+        >>> layer(jnp.ones((2, 6, 3)), jnp.ones((2, 7, 3))).target.shape
+        (2, 7, 4)
 
     Reference: Cheng et al. 2016, section 4, equations 11 to 16 and figure 3b.
     Departs from the paper: what it leaves open is an argument.

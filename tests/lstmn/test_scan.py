@@ -17,10 +17,8 @@ _spec = importlib.util.spec_from_file_location("reference", pathlib.Path(__file_
 reference = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(reference)
 
-pytestmark = pytest.mark.usefixtures("quick_compiles")
-
-B, T, N, D, H, A = 3, 9, 4, 3, 4, 5
-LENGTHS, FILLED = np.array([9, 0, 6]), np.array([4, 3, 0])
+B, T, N, D, H, A = 3, 8, 4, 3, 4, 5
+LENGTHS, FILLED = np.array([8, 0, 6]), np.array([4, 3, 0])
 # All of the tape, a window shorter than a block, a window of one slot; in both directions.
 WAYS = ((None, True), (3, False), (1, True))
 
@@ -128,7 +126,7 @@ def test_blocks_of_any_size_and_windows_give_the_same(monkeypatch):
             steps = lstmn.tape_scan(weights, inputs, lengths, start, span=span, extra=extra, block=block)
             return sum(jnp.sum(a * m) for a, m in zip(jax.tree.leaves(steps), mix, strict=True))
 
-        for span, ways in ((None, ((18, 48), (5, 48))), (5, ((4, 6), (18, 48), (7, 48)))):
+        for span, ways in ((None, ((18, 48), (7, 48))), (5, ((4, 6), (18, 48), (9, 48)))):
             results = [
                 jax.jit(jax.value_and_grad(partial(run, block, span, window), (0, 1, 2)))(weights, inputs, tape.hidden)
                 for block, window in ways
@@ -159,7 +157,8 @@ def test_gradient_agrees_with_autodiff_and_finite_differences(span, reverse):
         value, ours = slope_of("recompute", span, reverse, lengths, args)
         _, theirs = slope_of("autodiff", span, reverse, lengths, args)
         floats = [leaf for leaf in jax.tree.leaves(ours) if jnp.issubdtype(leaf.dtype, jnp.floating)]
-        assert all(leaf.any() for leaf in floats), "a gradient of zeros tests nothing"
+        # One slot has weight one, whatever its score.
+        assert span == 1 or all(leaf.any() for leaf in floats), "a gradient of zeros tests nothing"
         for one, two in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
             if jnp.issubdtype(one.dtype, jnp.floating):
                 np.testing.assert_allclose(one, two, rtol=1e-10, atol=1e-12)
@@ -319,11 +318,18 @@ def test_bfloat16_is_near_float32_and_sums_are_float32():
     to32 = partial(jax.tree.map, lambda a: a.astype(jnp.float32))
     exact = lstmn.tape_scan(to32(weights), to32(inputs))
     np.testing.assert_allclose(to32(steps.hidden), exact.hidden, atol=0.03)
-    grad = jax.grad(lambda w: jnp.sum(lstmn.tape_scan(w, inputs).hidden.astype(jnp.float32)))(weights)
-    assert {leaf.dtype for leaf in jax.tree.leaves(grad)} == {jnp.dtype(jnp.bfloat16)}
-    wide = jax.grad(lambda w: jnp.sum(lstmn.tape_scan(w, to32(inputs)).hidden))(to32(weights))
-    for one, two in zip(jax.tree.leaves(grad), jax.tree.leaves(wide), strict=True):
-        np.testing.assert_allclose(to32(one), two, atol=0.05 * float(jnp.abs(two).max()))
+
+    def slope(weights, inputs, gradient):
+        return jax.grad(lambda w: jnp.sum(lstmn.tape_scan(w, inputs, gradient=gradient).hidden.astype(jnp.float32)))(
+            weights
+        )
+
+    ours, theirs = (slope(weights, inputs, gradient) for gradient in ("recompute", "autodiff"))
+    assert {leaf.dtype for leaf in jax.tree.leaves(ours)} == {jnp.dtype(jnp.bfloat16)}
+    exact = slope(to32(weights), to32(inputs), "recompute")
+    for one, two, right in zip(*map(jax.tree.leaves, (to32(ours), to32(theirs), exact)), strict=True):
+        error, usual = jnp.linalg.norm(one - right), jnp.linalg.norm(two - right)
+        assert error < 1.5 * usual + 0.02 * jnp.linalg.norm(right), "further off than bfloat16 is by itself"
     text = jax.jit(lambda w, x: lstmn.tape_scan(w, x).hidden).lower(weights, inputs).as_text()
     assert "exponential" in text and not [
         line for line in text.splitlines() if "exponential" in line and "xbf16>" in line
@@ -413,18 +419,18 @@ def test_memory_is_linear_in_the_steps():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"inputs": np.zeros((T, D), np.float32)}, r"inputs: expected shape \[B, T, 3\].*got \(9, 3\)"),
-        ({"inputs": np.zeros((B, T, D + 1), np.float32)}, r"inputs: expected shape \[B, T, 3\].*got \(3, 9, 4\)"),
+        ({"inputs": np.zeros((T, D), np.float32)}, r"inputs: expected shape \[B, T, 3\].*got \(8, 3\)"),
+        ({"inputs": np.zeros((B, T, D + 1), np.float32)}, r"inputs: expected shape \[B, T, 3\].*got \(3, 8, 4\)"),
         ({"inputs": np.zeros((B, T, D), np.int32)}, "inputs: expected floats, got dtype int32; embed"),
         ({"inputs": np.zeros((B, 0, D), np.float32)}, "inputs: expected at least one step"),
         ({"lengths": np.array([1, 2])}, r"lengths: expected shape \(3,\), got \(2,\)"),
         ({"lengths": np.array([1.0, 2, 3])}, "lengths: expected integers, got dtype float"),
-        ({"lengths": np.array([1, T + 1, 3])}, r"lengths: expected values in \[0, 9\].*got \[1, 10, 3\]"),
-        ({"lengths": np.array([1, -1, 3])}, r"lengths: expected values in \[0, 9\]"),
+        ({"lengths": np.array([1, T + 1, 3])}, r"lengths: expected values in \[0, 8\].*got \[1, 9, 3\]"),
+        ({"lengths": np.array([1, -1, 3])}, r"lengths: expected values in \[0, 8\]"),
         ({"span": 0}, "span: expected an integer of at least 1, got 0"),
         ({"block": 0}, "block: expected an integer of at least 1, got 0"),
         ({"gradient": "autodif"}, "gradient: .*did you mean 'autodiff'"),
-        ({"extra": np.zeros((B, T, H + 1))}, r"extra: expected shape \(3, 9, 4\), got \(3, 9, 5\)"),
+        ({"extra": np.zeros((B, T, H + 1))}, r"extra: expected shape \(3, 8, 4\), got \(3, 8, 5\)"),
         ({"initial_tape": lstmn.empty_tape(B + 1, 2, H)}, r"initial_tape.hidden: expected shape \(3, 2, 4\), got \(4,"),
         ({"initial_tape": lstmn.empty_tape(B, 2, H + 1)}, r"initial_tape.hidden: expected shape \(3, 2, 4\), got \(3,"),
     ],
