@@ -341,7 +341,7 @@ def test_jit_vmap_and_one_compilation(name):
     expected = [case.call(*row) for row in rows]
     assert_close([jitted(*row) for row in rows], expected, rtol=1e-5, atol=1e-5)
     assert len(traces) == 1
-    batched = jax.vmap(case.call)(*jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows))
+    batched = jax.jit(jax.vmap(case.call))(*jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows))
     assert_close(batched, jax.tree.map(lambda *leaves: jnp.stack(leaves), *expected), rtol=1e-5, atol=1e-5)
 
 

@@ -126,7 +126,7 @@ def test_blocks_of_any_size_and_windows_give_the_same(monkeypatch):
             steps = lstmn.tape_scan(weights, inputs, lengths, start, span=span, extra=extra, block=block)
             return sum(jnp.sum(a * m) for a, m in zip(jax.tree.leaves(steps), mix, strict=True))
 
-        for span, ways in ((None, ((18, 48), (7, 48))), (5, ((4, 6), (18, 48), (9, 48)))):
+        for span, ways in ((None, ((18, 48), (7, 48))), (5, ((4, 6), (18, 48)))):
             results = [
                 jax.jit(jax.value_and_grad(partial(run, block, span, window), (0, 1, 2)))(weights, inputs, tape.hidden)
                 for block, window in ways
