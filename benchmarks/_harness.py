@@ -36,6 +36,44 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     return flags
 
 
+def cores() -> list[int]:
+    """Returns the cores that this process may use."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+
+
+def add_threads(flags: argparse.ArgumentParser) -> None:
+    """Adds the flag `--threads`, for `keep_threads`."""
+    flags.add_argument("--threads", type=int, default=len(cores()), help="of both sides (default: %(default)s)")
+
+
+def keep_threads(flags: argparse.ArgumentParser, threads: int) -> None:
+    """Keeps JAX to so many cores; call it before JAX's backend starts, which makes a thread for each core it sees."""
+    allowed = cores()
+    if threads < len(allowed):
+        if not hasattr(os, "sched_setaffinity"):
+            flags.error("--threads: this system cannot keep JAX to some of the cores; leave it out")
+        os.sched_setaffinity(0, allowed[:threads])
+
+
+def load_torch(threads: int) -> tuple[Any, str]:
+    """Returns PyTorch, or None where it is not installed, and the device that JAX has too."""
+    try:
+        import torch
+    except ImportError:
+        print("torch is not installed: no peer to compare with")
+        return None, ""
+    torch.set_num_threads(threads)
+    device = "cuda" if jax.default_backend() == "gpu" and torch.cuda.is_available() else "cpu"
+    if device != jax.default_backend() and (device, jax.default_backend()) != ("cuda", "gpu"):
+        print(f"torch runs on {device}, JAX on {jax.default_backend()}: the ratio compares devices")
+    return torch, device
+
+
+def skipped(name: str, error: Exception) -> None:
+    """Prints that a row is left out, and why."""
+    print(f"{name}: skipped, {type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
+
+
 def environment() -> dict[str, Any]:
     """Returns the device and the versions that the numbers depend on."""
     device = jax.devices()[0]
@@ -43,7 +81,7 @@ def environment() -> dict[str, Any]:
         "platform": device.platform,
         "device": device.device_kind,
         "devices": jax.device_count(),
-        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cpus": len(cores()),
         "machine": platform.machine(),
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "flax", "numpy")},

@@ -4,7 +4,6 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import jax
 import numpy as np
 
 
@@ -157,17 +156,3 @@ class TorchRun:
                 found[ours] = np.concatenate([i, f, o, update]).T
             del found["bias_hh_l0"]  # the gradient of the other bias, once more
         return {"hidden": hidden.detach().cpu().numpy(), **found}
-
-
-def load_torch(threads: int) -> tuple[Any, str]:
-    """Returns PyTorch, or None where it is not installed, and the device that JAX has too."""
-    try:
-        import torch
-    except ImportError:
-        print("torch is not installed: no peer to compare with")
-        return None, ""
-    torch.set_num_threads(threads)
-    device = "cuda" if jax.default_backend() == "gpu" and torch.cuda.is_available() else "cpu"
-    if device != jax.default_backend() and (device, jax.default_backend()) != ("cuda", "gpu"):
-        print(f"torch runs on {device}, JAX on {jax.default_backend()}: the ratio compares devices")
-    return torch, device

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
 from memjax import data
@@ -211,16 +210,3 @@ class Torch:
         loss = self._step(self._batches(self.torch.from_numpy(indices).to(self.device)[None])[0])
         moments = self._means if self.compiled else [self._optimizer.state[w]["exp_avg"] for w in self._weights]
         return loss.cpu().numpy(), [moment.cpu().numpy() / (1 - BETA1) for moment in moments]
-
-
-def load_torch() -> tuple[Any, str]:
-    """Returns PyTorch, or None where it is not installed, and the device that JAX has too."""
-    try:
-        import torch
-    except ImportError:
-        print("torch is not installed: no peer to compare with")
-        return None, ""
-    device = "cuda" if jax.default_backend() == "gpu" and torch.cuda.is_available() else "cpu"
-    if device != jax.default_backend() and (device, jax.default_backend()) != ("cuda", "gpu"):
-        print(f"torch runs on {device}, JAX on {jax.default_backend()}: the ratio compares devices")
-    return torch, device

@@ -35,7 +35,7 @@ import numpy as np
 
 from benchmarks import _harness
 from benchmarks import _lstmn_peers as peers
-from benchmarks._torch_lstmn import TorchRun, load_torch
+from benchmarks._torch_lstmn import TorchRun
 
 FEATURES = 300
 TOLERANCE = 1e-4
@@ -117,7 +117,7 @@ def torch_cases(
         except Exception as error:  # The compiler wants a toolchain, which fails in many ways.
             if kind != "compiled":
                 raise
-            print(f"{name}: skipped, {type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
+            _harness.skipped(name, error)
             continue
         seconds = time.perf_counter() - start if kind == "compiled" else None
         check_agreement(name, expected, result)
@@ -168,10 +168,9 @@ def memory_by_length(weights: Any) -> list[list[Any]]:
 
 def main() -> None:
     """Measures, prints and writes the tables."""
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
     flags = _harness.parser(__doc__)
     flags.set_defaults(repeats=15)
-    flags.add_argument("--threads", type=int, default=len(cores), help="of both sides (default: %(default)s)")
+    _harness.add_threads(flags)
     flags.add_argument("--quick", action="store_true", help="5 repeats, no torch.compile, no heavy autodiff row")
     flags.add_argument("--sizes", nargs="+", metavar="BxT", default=["{}x{}".format(*size) for size in SIZES])
     args = flags.parse_args()
@@ -181,13 +180,10 @@ def main() -> None:
         flags.error(f"--sizes: expected batch x steps, as 32x25, got {' '.join(args.sizes)}")
     if args.quick:
         args.repeats = 5
-    if args.threads < len(cores):  # XLA has as many threads as the process has cores when its backend starts.
-        if not hasattr(os, "sched_setaffinity"):
-            flags.error("--threads: this system cannot keep JAX to some of the cores; leave it out")
-        os.sched_setaffinity(0, cores[: args.threads])
+    _harness.keep_threads(flags, args.threads)
     if jax.default_backend() != "cpu":
         jax.config.update("jax_default_matmul_precision", "highest")
-    torch, device = load_torch(args.threads)
+    torch, device = _harness.load_torch(args.threads)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
     rng = np.random.default_rng(0)

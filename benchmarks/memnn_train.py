@@ -47,7 +47,6 @@ from benchmarks._torch_memnn import (
     SEEDS,
     Torch,
     layout,
-    load_torch,
 )
 from memjax import data
 from memjax.data import simulation
@@ -158,7 +157,7 @@ def build_peers(
             except Exception as error:  # The compiler wants a toolchain, which fails in many ways.
                 if not compile_it:
                     raise
-                print(f"{name}: skipped, {type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
+                _harness.skipped(name, error)
                 continue
             check_agreement(name, mine, peer, indices if seeds > 1 else indices[0])
             peers[name, seeds] = peer
@@ -167,19 +166,15 @@ def build_peers(
 
 def main() -> None:
     """Measures, prints and writes the table."""
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
     flags = _harness.parser(__doc__)
     flags.set_defaults(repeats=15)
-    flags.add_argument("--threads", type=int, default=len(cores), help="of both sides (default: %(default)s)")
+    _harness.add_threads(flags)
     flags.add_argument("--no-compile", action="store_true", help="leave torch.compile out: it takes about a minute")
     flags.add_argument("--quick", action="store_true", help="5 repeats, and --no-compile")
     args = flags.parse_args()
     if args.quick:
         args.repeats, args.no_compile = 5, True
-    if args.threads < len(cores):  # XLA has as many threads as the process has cores when its backend starts.
-        if not hasattr(os, "sched_setaffinity"):
-            flags.error("--threads: this system cannot keep JAX to some of the cores; leave it out")
-        os.sched_setaffinity(0, cores[: args.threads])
+    _harness.keep_threads(flags, args.threads)
     if args.no_compile:
         print("torch.compile is left out: the fastest peer may be missing")
 
@@ -189,7 +184,7 @@ def main() -> None:
     cases: dict[tuple[str, int], Any] = {
         ("memjax", seeds): Ours(stories, vocabulary.num_words, seeds) for seeds in (1, SEEDS)
     }
-    torch, device = load_torch()
+    torch, device = _harness.load_torch(args.threads)
     if torch is not None:
         ours = {seeds: case for (_, seeds), case in cases.items()}
         cases |= build_peers(torch, device, stories, ours, not args.no_compile, args.threads)

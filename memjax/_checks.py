@@ -60,6 +60,12 @@ def shape(name: str, array: Any, expected: tuple[int, ...]) -> None:
         raise ValueError(f"{name}: expected shape {tuple(expected)}, got {jnp.shape(array)}")
 
 
+def floats(name: str, array: Any) -> None:
+    """Raises `ValueError` unless `array` holds floats."""
+    if not jnp.issubdtype(jnp.result_type(array), jnp.floating):
+        raise ValueError(f"{name}: expected floats, got dtype {jnp.result_type(array)}; embed token ids first")
+
+
 def sequences(name: str, inputs: Any, features: int, lengths: Any = None) -> tuple[int, int, Any]:
     """Returns B, T and `lengths` as an array; raises `ValueError` unless inputs are floats `[B, T, features]`, T >= 1.
 
@@ -68,8 +74,7 @@ def sequences(name: str, inputs: Any, features: int, lengths: Any = None) -> tup
     got = jnp.shape(inputs)
     if len(got) != 3 or got[2] != features:
         raise ValueError(f"{name}: expected shape [B, T, {features}] (batch, steps, features), got {got}")
-    if not jnp.issubdtype(jnp.result_type(inputs), jnp.floating):
-        raise ValueError(f"{name}: expected floats, got dtype {jnp.result_type(inputs)}; embed token ids first")
+    floats(name, inputs)
     if got[1] == 0:
         raise ValueError(f"{name}: expected at least one step, got shape {got}; leave empty batches out")
     if lengths is not None:

@@ -254,6 +254,7 @@ CASES = {
     "lstmn.advance": Case(
         lambda tape, steps, lengths: lstmn.advance(tape, steps, lengths, 4), draw(tape, steps, lengths)
     ),
+    "lstmn.keep": Case(lstmn.keep, draw(vector(B, T, H), lengths), (0,)),
     "lstmn.tape_scan": Case(partial(lstmn.tape_scan, span=4, block=3), scan_args, (0, 1)),
     "lstmn.tape_attention": Case(
         lambda weights, inputs, lengths, tape, steps: lstmn.tape_attention(weights, inputs, steps, lengths, tape),

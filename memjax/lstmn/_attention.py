@@ -59,19 +59,19 @@ def attend(keys: Array, values: Array, query: Array, score: Array, visible: Arra
         read `[B, F]`, zeros where no slot is visible; logarithm `[B]` of the softmax's denominator.
     """
     sums = wide(keys.dtype)
-    weights, log_total = softmax(scores(keys, query, score, visible), visible)
+    weights, log_total = softmax(scores(keys, query, score), visible)
     read = jnp.einsum("bn,bnf->bf", weights.astype(values.dtype), values, preferred_element_type=sums)
     return read.astype(values.dtype), log_total
 
 
-def scores(keys: Array, query: Array, score: Array, visible: Array) -> Array:
+def scores(keys: Array, query: Array, score: Array) -> Array:
     """Returns the scores a^t of eq. 4, `[B, N]`."""
-    a = jnp.einsum("bna,a->bn", _tanh(keys, query), score, preferred_element_type=wide(keys.dtype))
-    return jnp.where(visible, a, _MASKED)
+    return jnp.einsum("bna,a->bn", _tanh(keys, query), score, preferred_element_type=wide(keys.dtype))
 
 
 def softmax(a: Array, visible: Array) -> tuple[Array, Array]:
     """Returns the softmax over visible slots `[B, N]`, zeros where there are none, and log of its denominator `[B]`."""
+    a = jnp.where(visible, a, _MASKED)
     top = a.max(axis=1, keepdims=True, initial=_MASKED)
     e = jnp.where(visible, jnp.exp(a - top), 0)
     total = jnp.maximum(e.sum(axis=1, keepdims=True), jnp.finfo(e.dtype).tiny)
@@ -124,6 +124,6 @@ def attention_map(projected_keys: Array, queries: Array, score: Array, visible: 
     @jax.checkpoint
     def row(step: tuple[Array, Array]) -> Array:
         query, seen = step
-        return softmax(scores(keys, exponential(query, keys.dtype), score, seen), seen)[0]
+        return softmax(scores(keys, exponential(query, keys.dtype), score), seen)[0]
 
     return jax.lax.map(row, (queries, visible)).swapaxes(0, 1)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from memjax import _checks
-from memjax.lstmn._attention import wide
+from memjax.lstmn._attention import softmax, wide
 from memjax.typing import Array
 
 
@@ -103,9 +103,7 @@ def intra_attention(
         _checks.shape(name, array, shape)
     sums = wide(hidden.dtype)
     a = jnp.tanh(keys + query[None]).astype(sums) @ score.astype(sums)  # eq. 4, [N]
-    top = jax.lax.stop_gradient(jnp.max(a, initial=-jnp.inf, where=where))
-    e = jnp.where(where, jnp.exp(jnp.where(where, a - top, 0)), 0)
-    weights = e / jnp.maximum(e.sum(), jnp.finfo(sums).tiny)  # eq. 5
+    weights = softmax(a[None], where[None])[0][0]  # eq. 5
     read_hidden, read_cell = weights @ hidden.astype(sums), weights @ cell.astype(sums)  # eq. 6
     return read_hidden.astype(hidden.dtype), read_cell.astype(cell.dtype), weights
 

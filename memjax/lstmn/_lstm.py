@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The recurrence of a plain LSTM over projected inputs, and its own gradient, written like that of the LSTMN."""
+"""A plain LSTM over a batch of sequences, with a gradient of its own, written like that of the LSTMN."""
 
 from typing import Any
 
@@ -7,8 +7,12 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from memjax import _checks
 from memjax.lstmn._attention import outer, wide
+from memjax.lstmn._cell import plus
 from memjax.lstmn._gates import activate, activate_gradient
+from memjax.lstmn._sequence import batch_major, time_major
+from memjax.lstmn._tape import Steps, Tape, empty_tape, initial
 from memjax.typing import Array
 
 
@@ -69,3 +73,47 @@ def _lstm_backward(kept: Any, gradients: tuple[Array, Array]) -> Any:
 
 
 lstm_recurrence.defvjp(_lstm_forward, _lstm_backward)
+
+
+def lstm_scan(
+    gates_input: Array,
+    gates_read: Array,
+    gates_bias: Array | None,
+    inputs: Array,
+    lengths: Array | None = None,
+    initial_tape: Tape | None = None,
+    *,
+    reverse: bool = False,
+) -> Steps:
+    """Runs a plain LSTM over a batch of sequences: an LSTMN whose span is one slot.
+
+    Args:
+        gates_input: `[D, 4H]`, columns in the order i, f, o, c^.
+        gates_read: `[H, 4H]`.
+        gates_bias: `[4H]`, or None.
+        inputs: `[B, T, D]`.
+        lengths: int `[B]`, steps that count; None for all.
+        initial_tape: its last slot is (h_0, c_0); None for zeros.
+        reverse: from the last step that counts to the first; outputs keep the places of their inputs.
+
+    Returns:
+        as `tape_scan`; `read` is h_{t-1}.
+
+    Raises:
+        ValueError: if a shape, dtype or size does not fit.
+
+    Reference: Cheng et al. 2016, section 3.1, equations 1 to 3.
+    """
+    batch, count, lengths = _checks.sequences("inputs", inputs, gates_input.shape[0], lengths)
+    features = gates_read.shape[0]
+    tape = initial("initial_tape", initial_tape, batch, features, inputs.dtype)
+    if not tape.hidden.shape[1]:
+        tape = empty_tape(batch, 1, features, inputs.dtype)
+    used = (tape.length > 0)[:, None]
+    hidden, cell = (jnp.where(used, values[:, -1], 0) for values in (tape.hidden, tape.cell))
+    in_time = time_major(inputs, lengths, reverse)
+    projected = plus(in_time.reshape(count * batch, -1) @ gates_input.astype(inputs.dtype), gates_bias)
+    projected = projected.astype(inputs.dtype).reshape(count, batch, -1)
+    hiddens, cells = lstm_recurrence(gates_read.astype(inputs.dtype), projected, hidden, cell)
+    reads = jnp.concatenate([hidden[None], hiddens[:-1]])
+    return Steps(*(batch_major(array, lengths, reverse) for array in (hiddens, cells, reads)))

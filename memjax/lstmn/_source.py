@@ -11,6 +11,7 @@ from jax import lax
 from memjax import _checks
 from memjax.lstmn._attention import attend, attend_gradient, attention_map, exponential, outer, wide
 from memjax.lstmn._cell import plus
+from memjax.lstmn._sequence import counts, keep
 from memjax.typing import Array
 
 
@@ -74,7 +75,7 @@ def source_scan(
     _checks.shape("cell", cell, hidden.shape)
     _checks.shape("queries' batch", queries[:, 0, 0], (batch,))
     dtype = queries.dtype
-    seen = _seen(batch, count, lengths)
+    seen = counts(batch, count, lengths)
     values = jnp.concatenate([hidden, cell], axis=2).astype(dtype)
     keys = jnp.matmul(hidden.astype(dtype), weights.key.astype(dtype), preferred_element_type=wide(dtype))
     projected = _project(weights, queries).swapaxes(0, 1)  # [T, B, A]
@@ -111,21 +112,12 @@ def source_attention(
     if weights.query_read is not None:
         before = jnp.pad(read[:, :-1], ((0, 0), (1, 0), (0, 0))).swapaxes(0, 1)
         projected += before @ weights.query_read
-    seen = jnp.broadcast_to(_seen(batch, count, lengths)[None], (steps, batch, count))
-    maps = attention_map(hidden @ weights.key, projected, weights.score, seen)
-    if query_lengths is not None:
-        maps = jnp.where((jnp.arange(steps)[None] < query_lengths[:, None])[..., None], maps, 0)
-    return maps
+    seen = jnp.broadcast_to(counts(batch, count, lengths)[None], (steps, batch, count))
+    return keep(attention_map(hidden @ weights.key, projected, weights.score, seen), query_lengths)
 
 
 def _project(weights: SourceWeights, queries: Array) -> Array:
     return plus(queries @ weights.query_input.astype(queries.dtype), weights.bias).astype(queries.dtype)
-
-
-def _seen(batch: int, count: int, lengths: Array | None) -> Array:
-    if lengths is None:
-        return jnp.ones((batch, count), bool)
-    return jnp.arange(count)[None] < lengths[:, None]
 
 
 def _forward(query_read: Array | None, score: Array, keys: Array, values: Array, queries: Array, seen: Array) -> Any:

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from memjax import _checks
 from memjax.lstmn._cell import Weights, intra_attention, query, update_cell
 from memjax.typing import Array
 
@@ -63,6 +64,21 @@ def empty_tape(batch: int, slots: int, features: int, dtype: jnp.dtype = jnp.flo
     """
     zeros = jnp.zeros((batch, slots, features), dtype)
     return Tape(zeros, zeros, jnp.zeros((batch, features), dtype), jnp.full(batch, filled, jnp.int32))
+
+
+def initial(name: str, tape: Tape | None, batch: int, features: int, dtype: jnp.dtype) -> Tape:
+    """Returns the tape to go on from as `dtype`, an empty one for None; raises `ValueError` unless it fits."""
+    if tape is None:
+        return empty_tape(batch, 0, features, dtype)
+    slots = _checks.leading_size(f"{name}.hidden", tape.hidden[0]) if tape.hidden.ndim > 1 else 0
+    for field, shape in (
+        ("hidden", (batch, slots, features)),
+        ("cell", (batch, slots, features)),
+        ("read", (batch, features)),
+        ("length", (batch,)),
+    ):
+        _checks.shape(f"{name}.{field}", getattr(tape, field), shape)
+    return Tape(tape.hidden.astype(dtype), tape.cell.astype(dtype), tape.read.astype(dtype), tape.length)
 
 
 def advance(tape: Tape | None, steps: Steps, lengths: Array | None = None, span: int | None = None) -> Tape:

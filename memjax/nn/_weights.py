@@ -32,9 +32,11 @@ def cast(param: nnx.Param | None, dtype: DTypeLike) -> Array | None:
     return None if param is None else param[...].astype(dtype)
 
 
-def compute_dtype(dtype: DTypeLike | None, inputs: Array, param: nnx.Param) -> jnp.dtype:
-    """Returns the type to compute in: the one asked for, else that of inputs and parameters together."""
-    return jnp.dtype(dtype) if dtype is not None else jnp.promote_types(inputs.dtype, param[...].dtype)
+def compute_dtype(dtype: DTypeLike | None, param: nnx.Param, inputs: Array | None = None) -> jnp.dtype:
+    """Returns the type to compute in: the one asked for, else that of parameters and inputs together."""
+    if dtype is not None:
+        return jnp.dtype(dtype)
+    return param[...].dtype if inputs is None else jnp.promote_types(inputs.dtype, param[...].dtype)
 
 
 def check_sizes(**sizes: int | None) -> None:
@@ -42,11 +44,3 @@ def check_sizes(**sizes: int | None) -> None:
     for name, size in sizes.items():
         if size is not None:
             _checks.positive(name, size)
-
-
-def check_floats(name: str, inputs: Array, features: int) -> None:
-    """Raises `ValueError` unless inputs are floats `[..., features]`."""
-    if jnp.ndim(inputs) == 0 or jnp.shape(inputs)[-1] != features:
-        raise ValueError(f"{name}: expected {features} features on the last axis, got shape {jnp.shape(inputs)}")
-    if not jnp.issubdtype(jnp.result_type(inputs), jnp.floating):
-        raise ValueError(f"{name}: expected floats, got dtype {jnp.result_type(inputs)}; embed token ids first")

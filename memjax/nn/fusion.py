@@ -12,7 +12,8 @@ from jax.typing import DTypeLike
 
 from memjax import _checks, lstmn
 from memjax.nn import _weights
-from memjax.nn.lstmn import LSTMN, Tapes
+from memjax.nn._stack import Tapes
+from memjax.nn.lstmn import LSTMN
 from memjax.typing import Array
 
 STARTS = ("empty", "source")
@@ -221,7 +222,7 @@ class ShallowFusion(nnx.Module):
         queries = target.astype(hidden.dtype) if self.query == "input" else hidden
         weights = self.inter.weights(hidden.dtype)
         read, _ = lstmn.source_scan(weights, top.hidden, top.cell, queries, source_lengths)
-        read = _pad(read, target_lengths)
+        read = lstmn.keep(read, target_lengths)
         fused = hidden + read if self.combine == "sum" else jnp.concatenate([hidden, read], axis=-1)
         if not return_attention:
             return Fused(top.hidden, fused, None)
@@ -376,12 +377,6 @@ def _readers(share_weights: bool, *sizes: int, **options: Any) -> tuple[LSTMN, L
     """Makes the encoder, and the decoder where it is another one."""
     encoder = LSTMN(*sizes, **options)
     return encoder, nnx.data(None) if share_weights else LSTMN(*sizes, **options)
-
-
-def _pad(array: Array, lengths: Array | None) -> Array:
-    if lengths is None:
-        return array
-    return jnp.where((jnp.arange(array.shape[1])[None] < jnp.asarray(lengths)[:, None])[..., None], array, 0)
 
 
 def _start(kind: str, encoded: tuple[lstmn.Steps, ...], lengths: Array | None) -> Tapes | None:

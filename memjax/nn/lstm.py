@@ -2,14 +2,15 @@
 """A plain LSTM as a layer over whole sequences."""
 
 from functools import partial
+from typing import Any
 
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
 from memjax import _checks, lstmn
-from memjax.nn import _weights
-from memjax.nn.lstmn import Tapes
+from memjax.nn import _stack, _weights
+from memjax.nn._stack import Tapes
 from memjax.typing import Array
 
 
@@ -53,10 +54,9 @@ class LSTM(nnx.Module):
     ):
         _weights.check_sizes(in_features=in_features, hidden_features=hidden_features, num_layers=num_layers)
         self.in_features, self.skip_connections, self.dtype = in_features, skip_connections, dtype
-        upper = hidden_features + (in_features if skip_connections else 0)
         self.layers = nnx.List(
             _Gates(features, hidden_features, use_bias, kernel_init, param_dtype, rngs)
-            for features in [in_features] + [upper] * (num_layers - 1)
+            for features in _stack.in_features(in_features, hidden_features, num_layers, skip_connections)
         )
 
     def __call__(
@@ -84,18 +84,19 @@ class LSTM(nnx.Module):
             ValueError: if a shape, dtype or size does not fit.
         """
         _checks.sequences("inputs", inputs, self.in_features, lengths)
-        tapes = (None,) * len(self.layers) if initial_tape is None else initial_tape
-        dtype = _weights.compute_dtype(self.dtype, inputs, self.layers[0].gates_input)
-        inputs = below = inputs.astype(dtype)
+        dtype = _weights.compute_dtype(self.dtype, self.layers[0].gates_input, inputs)
+        inputs = inputs.astype(dtype)
+        hidden: Any = None
         after: list[lstmn.Tape] = []
-        for layer, tape in zip(self.layers, tapes, strict=True):
+        for layer, tape in zip(self.layers, _stack.check_tapes(initial_tape, len(self.layers)), strict=True):
+            below = _stack.below(hidden, inputs, self.skip_connections)
             weights, read = layer.gates_input[...].astype(dtype), layer.gates_read[...].astype(dtype)
             bias = _weights.cast(layer.gates_bias, dtype)
             steps = lstmn.lstm_scan(weights, read, bias, below, lengths, tape, reverse=reverse)
-            below = jnp.concatenate([steps.hidden, inputs], axis=-1) if self.skip_connections else steps.hidden
+            hidden = steps.hidden
             if return_tape:
                 after.append(lstmn.advance(tape, steps, lengths, span=1))
-        return (steps.hidden, tuple(after)) if return_tape else steps.hidden
+        return (hidden, tuple(after)) if return_tape else hidden
 
 
 class _Gates(nnx.Module):

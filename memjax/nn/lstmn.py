@@ -10,12 +10,11 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from memjax import _checks, lstmn
-from memjax.nn import _weights
+from memjax.nn import _stack, _weights
+from memjax.nn._stack import MaybeTapes, Tapes
 from memjax.nn.lstmn_cell import LSTMNCell
 from memjax.typing import Array
 
-Tapes = tuple[lstmn.Tape, ...]
-MaybeTapes = tuple[lstmn.Tape | None, ...]
 Rings = tuple[lstmn.Ring, ...]
 
 
@@ -74,9 +73,8 @@ class LSTMN(nnx.Module):
         rngs: nnx.Rngs,
     ):
         _weights.check_sizes(in_features=in_features, hidden_features=hidden_features, num_layers=num_layers, span=span)
-        _checks.one_of("gradient", gradient, ("recompute", "autodiff"))
+        _checks.one_of("gradient", gradient, lstmn.GRADIENTS)
         self.span, self.gradient, self.skip_connections = span, gradient, skip_connections
-        upper = hidden_features + (in_features if skip_connections else 0)
         self.layers = nnx.List(
             LSTMNCell(
                 features,
@@ -89,7 +87,7 @@ class LSTMN(nnx.Module):
                 param_dtype=param_dtype,
                 rngs=rngs,
             )
-            for features in [in_features] + [upper] * (num_layers - 1)
+            for features in _stack.in_features(in_features, hidden_features, num_layers, skip_connections)
         )
 
     def __call__(
@@ -117,7 +115,7 @@ class LSTMN(nnx.Module):
         Raises:
             ValueError: if a shape, dtype or size does not fit.
         """
-        tapes = self._tapes(initial_tape)
+        tapes = _stack.check_tapes(initial_tape, len(self.layers))
         steps = self.all_steps(inputs, lengths, tapes, reverse=reverse)
         if not return_tape:
             return steps[-1].hidden
@@ -147,9 +145,10 @@ class LSTMN(nnx.Module):
         """
         _checks.sequences("inputs", inputs, self.layers[0].in_features, lengths)
         dtype = self.layers[0].compute_dtype(inputs)
+        inputs = inputs.astype(dtype)
         steps: list[lstmn.Steps] = []
-        for number, tape in enumerate(self._tapes(initial_tape)):
-            below = self._below(steps[-1].hidden if steps else None, inputs.astype(dtype))
+        for number, tape in enumerate(_stack.check_tapes(initial_tape, len(self.layers))):
+            below = _stack.below(steps[-1].hidden if steps else None, inputs, self.skip_connections)
             extra = None if extra_fn is None else extra_fn(number, below)
             run = partial(lstmn.tape_scan, self.layers[number].weights(dtype), below, lengths, tape)
             steps.append(run(reverse=reverse, span=self.span, extra=extra, gradient=self.gradient))
@@ -176,12 +175,13 @@ class LSTMN(nnx.Module):
         Returns:
             `[L, B, T, N + T]`, float32 at least: row t holds the weights over the N initial slots, then the steps.
         """
-        tapes = self._tapes(initial_tape)
+        tapes = _stack.check_tapes(initial_tape, len(self.layers))
         if steps is None:
             steps = self.all_steps(inputs, lengths, tapes, reverse=reverse)
         dtype, maps = steps[0].hidden.dtype, []
+        inputs = inputs.astype(dtype)
         for number, (tape, step) in enumerate(zip(tapes, steps, strict=True)):
-            below = self._below(steps[number - 1].hidden if number else None, inputs.astype(dtype))
+            below = _stack.below(steps[number - 1].hidden if number else None, inputs, self.skip_connections)
             weights = self.layers[number].weights(dtype)
             maps.append(lstmn.tape_attention(weights, below, step, lengths, tape, reverse=reverse, span=self.span))
         return jnp.stack(maps)
@@ -197,12 +197,9 @@ class LSTMN(nnx.Module):
         Raises:
             ValueError: if neither `slots` nor `span` is given.
         """
-        slots = self.span if slots is None else slots
-        if slots is None:
-            raise ValueError("slots: expected a number where the layer has no span, got None; name the slots")
         first = self.layers[0]
-        dtype = first.key[...].dtype if first.dtype is None else jnp.dtype(first.dtype)
-        return (lstmn.empty_tape(batch, slots, first.hidden_features, dtype),) * len(self.layers)
+        tape = lstmn.empty_tape(batch, self._slots(slots), first.hidden_features, first.compute_dtype())
+        return (tape,) * len(self.layers)
 
     def rings(self, tapes: Tapes, slots: int | None = None) -> Rings:
         """Makes what `step` goes on from: rings with projected keys, made once, so the parameters must not change.
@@ -215,11 +212,9 @@ class LSTMN(nnx.Module):
         Raises:
             ValueError: if neither `slots` nor `span` is given.
         """
-        slots = self.span if slots is None else slots
-        if slots is None:
-            raise ValueError("slots: expected a number where the layer has no span, got None; name the slots")
+        slots = self._slots(slots)
         _checks.positive("slots", slots)
-        self._tapes(tapes)
+        _stack.check_tapes(tapes, len(self.layers))
         pairs = zip(self.layers, tapes, strict=True)
         return tuple(lstmn.to_ring(cell.weights(tape.hidden.dtype), tape, slots) for cell, tape in pairs)
 
@@ -236,19 +231,12 @@ class LSTMN(nnx.Module):
         new: list[lstmn.Ring] = []
         hidden: Any = None
         for cell, ring in zip(self.layers, rings, strict=True):
-            ring, hidden = cell(ring, self._below(hidden, inputs))
+            ring, hidden = cell(ring, _stack.below(hidden, inputs, self.skip_connections))
             new.append(ring)
         return tuple(new), hidden
 
-    def _tapes(self, tapes: MaybeTapes | None) -> MaybeTapes:
-        if tapes is None:
-            return (None,) * len(self.layers)
-        if not isinstance(tapes, tuple) or len(tapes) != len(self.layers):
-            got = f"{len(tapes)} of them" if isinstance(tapes, tuple) else type(tapes).__name__
-            raise ValueError(f"initial_tape: expected a tuple of {len(self.layers)} tapes, one a layer, got {got}")
-        return tapes
-
-    def _below(self, hidden: Array | None, inputs: Array) -> Array:
-        if hidden is None:
-            return inputs
-        return jnp.concatenate([hidden, inputs], axis=-1) if self.skip_connections else hidden
+    def _slots(self, slots: int | None) -> int:
+        slots = self.span if slots is None else slots
+        if slots is None:
+            raise ValueError("slots: expected a number where the layer has no span, got None; name the slots")
+        return slots

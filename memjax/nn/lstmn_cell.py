@@ -92,9 +92,9 @@ class LSTMNCell(nnx.RNNCellBase):
         arrays: dict[str, Any] = {name: _weights.cast(getattr(self, name), dtype) for name in names}
         return lstmn.Weights(**arrays)
 
-    def compute_dtype(self, inputs: Array) -> jnp.dtype:
-        """Returns the type that this cell computes in, given these inputs."""
-        return _weights.compute_dtype(self.dtype, inputs, self.key)
+    def compute_dtype(self, inputs: Array | None = None) -> jnp.dtype:
+        """Returns the type that this cell computes in: given these inputs, or of a carry that waits for some."""
+        return _weights.compute_dtype(self.dtype, self.key, inputs)
 
     @property
     def num_feature_axes(self) -> int:
@@ -123,7 +123,7 @@ class LSTMNCell(nnx.RNNCellBase):
         if self.tape_length is None:
             raise ValueError("tape_length: expected a number to make a carry from, got None; name it, or give a carry")
         *batch, _ = input_shape
-        dtype = self.key[...].dtype if self.dtype is None else jnp.dtype(self.dtype)
+        dtype = self.compute_dtype()
 
         def zeros(*shape: int) -> Array:
             return jnp.zeros((*batch, *shape), dtype)
@@ -147,7 +147,11 @@ class LSTMNCell(nnx.RNNCellBase):
         Raises:
             ValueError: if inputs or carry do not fit the cell.
         """
-        _weights.check_floats("inputs", inputs, self.in_features)
+        if jnp.ndim(inputs) == 0 or jnp.shape(inputs)[-1] != self.in_features:
+            raise ValueError(
+                f"inputs: expected {self.in_features} features on the last axis, got shape {jnp.shape(inputs)}"
+            )
+        _checks.floats("inputs", inputs)
         batch, slots = jnp.shape(inputs)[:-1], jnp.shape(carry.hidden)[-2] if jnp.ndim(carry.hidden) > 1 else 0
         _checks.shape("carry.hidden", carry.hidden, (*batch, slots, self.hidden_features))
         _checks.shape("carry.keys", carry.keys, (*batch, slots, self.attention_features))
@@ -156,5 +160,4 @@ class LSTMNCell(nnx.RNNCellBase):
         step = partial(lstmn.ring_step, self.weights(dtype))
         for _ in batch:
             step = jax.vmap(step)
-        new, hidden = step(carry, inputs.astype(dtype))
-        return new, hidden
+        return step(carry, inputs.astype(dtype))

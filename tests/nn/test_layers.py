@@ -319,7 +319,7 @@ def test_inside_a_linen_module(name):
     out = jax.jit(tagger.apply)(variables, inputs)
     assert out.shape == (B, T, 2)
     plain = LAYERS[name](nnx.Rngs(0))
-    nnx.update(plain, jax.tree.map(lambda leaf: leaf, _nnx_state(plain, variables["params"]["memory"])))
+    nnx.update(plain, _nnx_state(plain, variables["params"]["memory"]))
     hidden = plain(inputs, inputs).target if two else plain(inputs)
     dense = variables["params"]["Dense_0"]
     close(out, hidden @ dense["kernel"] + dense["bias"][None, None], 1e-5)
