@@ -83,6 +83,20 @@ class SelectFn(Protocol):
         ...
 
 
+class SearchFn(Protocol):
+    """Finds the K slots of a memory that score best."""
+
+    def __call__(self, queries: Any, memory: Any, where: Array | None = None) -> Any:
+        """Returns `memjax.search.Hits`.
+
+        Args:
+            queries: `memjax.search.Queries` of Q.
+            memory: a `memjax.memory.Memory` of N slots, unbatched.
+            where: bool `[N]` or `[Q, N]`, slots that may be found; all valid ones by default.
+        """
+        ...
+
+
 class LossFn(Protocol):
     """A ranking loss of one right choice against many wrong ones."""
 

@@ -219,6 +219,18 @@ def argmax_slot(
     return best
 
 
+def best_slots(query: np.ndarray, keys: np.ndarray, allowed: np.ndarray, k: int) -> tuple[list[float], list[int]]:
+    """The k slots with the highest s(x, m_i): equation 2, k times over; of equal scores the lower slot first.
+
+    Returns:
+        k scores and k slots; -inf and -1 where there are fewer.
+    """
+    scored = [(-float(np.dot(query, keys[i])), i) for i in range(len(keys)) if allowed[i]]
+    found = sorted(scored)[:k]
+    missing = k - len(found)
+    return [-score for score, _ in found] + [-np.inf] * missing, [slot for _, slot in found] + [-1] * missing
+
+
 def hops(
     p: Parameters,
     question: Tokens,

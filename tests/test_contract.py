@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from memjax import addressing, encoding, losses, lstmn, models, nn, scoring
+from memjax import addressing, encoding, losses, lstmn, models, nn, scoring, search
 from memjax.memory import Memory, empty, gather, write_many
 
 N, D, W, S = 6, 4, 7, 3
@@ -213,6 +213,13 @@ CASES = {
     "losses.sample_one": Case(
         lambda seed, where: losses.sample_one(jax.random.key(seed), where), draw(integers(0, 9), flags(N))
     ),
+    "search.exact": Case(
+        lambda query, *rest: search.exact(3)(search.Queries(query), *rest),
+        draw(vector(B, D), memory(vector(D), integers(0, 9, S)), flags(B, N)),
+        (0,),
+        float32=True,
+    ),
+    "search.quantize": Case(lambda key: (search.quantize(key).codes, search.quantize(key).vector), draw(vector(D))),
     "addressing.select_highest": Case(addressing.select_highest, select_args),
     "addressing.select_in_time_order": Case(in_time_order, select_args),
     "addressing.hard_hops": Case(partial(hard_hops, in_time_order, True), hop_args, (0,)),
@@ -304,6 +311,9 @@ NOT_PARTS = {
     "models.HopScores",
     "nn.Fused",
     "nn.FusedAttention",
+    "search.Hits",
+    "search.Quantized",
+    "search.Queries",
 }
 
 
@@ -318,7 +328,7 @@ def assert_close(one, other, **tolerance):
 
 def test_every_public_part_is_in_the_table():
     found = set()
-    for module in (encoding, scoring, lstmn, losses, addressing, nn, models):
+    for module in (encoding, scoring, lstmn, losses, search, addressing, nn, models):
         short = module.__name__.removeprefix("memjax.")
         for name, member in vars(module).items():
             ours = getattr(member, "__module__", "").startswith(module.__name__)

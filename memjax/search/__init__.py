@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Search: the K slots of a memory that score best, by one call for all ways to find them."""
+
+from memjax.search._exact import exact
+from memjax.search._hits import Hits, Queries
+from memjax.search._keys import Quantized, quantize
+
+__all__ = ["Hits", "Quantized", "Queries", "exact", "quantize"]

@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Exact search against loops over all slots. Blocks are small here, so that memories of 100 slots have several."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from memjax import memory as mm
+from memjax import search
+from memjax.search import _exact
+from tests import reference
+
+N, Q, K, D, W, S = 83, 3, 5, 8, 30, 4
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(_exact, "_BLOCK", 32)
+    monkeypatch.setattr(_exact, "_GROUP", 4)
+    monkeypatch.setattr(_exact, "_SHORT_LISTS", 2)
+
+
+def memory_of(keys, times=None):
+    count = jax.tree.leaves(keys)[0].shape[0]
+    memory = mm.empty(count, jax.tree.map(lambda leaf: leaf[0], keys), jnp.int32(0))
+    memory = mm.write_many(memory, keys, jnp.arange(count, dtype=jnp.int32))
+    return memory if times is None else memory.replace(times=jnp.asarray(times))
+
+
+def small_integers(rng, *shape):
+    """Vectors whose products float32 holds exactly, with many equal scores."""
+    return jnp.asarray(rng.integers(-2, 3, shape), jnp.float32)
+
+
+def with_holes(rng, keys):
+    memory = memory_of(keys)
+    return mm.forget(memory, jnp.asarray(rng.choice(N, 20, replace=False)))
+
+
+@pytest.mark.parametrize("count", [1, Q])
+@pytest.mark.parametrize("kind", ["vectors", "words"])
+@pytest.mark.parametrize("mask", [None, "slots", "queries"])
+def test_equals_a_loop_over_slots_ties_included(kind, count, mask):
+    rng = np.random.default_rng(0)
+    if kind == "vectors":
+        keys, vector = small_integers(rng, N, D), small_integers(rng, count, D)
+        dense = np.asarray(keys)
+    else:
+        keys, vector = jnp.asarray(rng.integers(0, W + 4, (N, S)), jnp.int32), small_integers(rng, count, W)
+        dense = np.stack([reference.bag([t for t in row if t < W + 2], W) for row in np.asarray(keys).tolist()])
+    memory = with_holes(rng, keys)
+    where = {"slots": rng.random(N) < 0.7, "queries": rng.random((count, N)) < 0.7}.get(mask)
+    hits = jax.jit(search.exact(K))(search.Queries(vector), memory, None if where is None else jnp.asarray(where))
+    allowed = np.broadcast_to(np.asarray(memory.times >= 0) & (True if where is None else where), (count, N))
+    for row in range(count):
+        scores, slots = reference.best_slots(np.asarray(vector[row]), dense, allowed[row], K)
+        assert hits.slots[row].tolist() == slots
+        np.testing.assert_array_equal(hits.scores[row], scores)
+    assert hits.candidates.tolist() == allowed.sum(axis=1).tolist() and not hits.lost.any()
+
+
+@pytest.mark.parametrize("count", [1, Q])
+def test_nan_and_infinity_are_never_found_and_hide_nothing(count):
+    rng = np.random.default_rng(1)
+    keys, vector = np.array(small_integers(rng, N, D)), small_integers(rng, count, D)
+    spoiled = rng.choice(N, 40, replace=False)
+    keys[spoiled, 0] = np.nan
+    for built in (jnp.asarray(keys), jax.vmap(search.quantize)(jnp.asarray(keys))):
+        hits = search.exact(K)(search.Queries(vector), memory_of(built))
+        for row in range(count):
+            allowed = ~np.isin(np.arange(N), spoiled)
+            expected = reference.best_slots(np.asarray(vector[row]), np.nan_to_num(keys), allowed, K)[0]
+            np.testing.assert_array_equal(hits.scores[row], expected)
+    nothing = search.exact(K)(search.Queries(vector.at[:, 1].set(jnp.nan)), memory_of(jnp.asarray(keys)))
+    assert not nothing.valid.any() and (nothing.slots == -1).all() and np.isneginf(nothing.scores).all()
+
+
+def test_too_few_slots_give_invalid_hits():
+    memory = memory_of(jnp.ones((N, 2)), times=np.where(np.arange(N) == 70, 3, -1).astype(np.int32))
+    hits = search.exact(3)(search.Queries(jnp.ones((2, 2))), memory)
+    assert hits.slots.tolist() == [[70, -1, -1]] * 2
+    assert hits.valid.tolist() == [[True, False, False]] * 2 and hits.candidates.tolist() == [1, 1]
+    empty = search.exact(3)(search.Queries(jnp.ones((2, 2))), mm.empty(N, jnp.zeros(2), jnp.int32(0)))
+    assert not empty.valid.any()
+
+
+def test_codes_find_what_vectors_find():
+    rng = np.random.default_rng(2)
+    keys = jnp.asarray(rng.standard_normal((N, 32)) * rng.lognormal(size=(N, 1)), jnp.float32)
+    plain, coded = memory_of(keys), mm.map_keys(memory_of(keys), search.quantize)
+    for count in (1, 3, 6):
+        vector = jnp.asarray(rng.standard_normal((count, 32)), jnp.float32)
+        found = search.exact(K)(search.Queries(vector), plain)
+        np.testing.assert_array_equal(found.slots, search.exact(K)(search.Queries(vector), coded).slots)
+    assert not search.quantize(jnp.zeros(3)).codes.any()
+
+
+def test_scores_of_codes_are_near_those_of_vectors():
+    from memjax.search import _keys
+
+    rng = np.random.default_rng(3)
+    keys, vector = (jnp.asarray(rng.standard_normal((count, 64)), jnp.float32) for count in (50, 6))
+    coded = jax.vmap(search.quantize)(keys)
+    exact = np.asarray(keys @ vector.T)
+    few, many = _keys.coarse_scores(coded, vector[:2]), _keys.coarse_scores(coded, vector)
+    assert np.abs(few - exact[:, :2]).max() < 0.25 and np.abs(many - exact).max() < 0.35
+    assert np.abs(few - exact[:, :2]).mean() < np.abs(many - exact).mean()
+
+
+def test_queries_of_a_vmap_are_searched_together():
+    rng = np.random.default_rng(4)
+    memory = memory_of(small_integers(rng, N, D))
+    vectors, where = small_integers(rng, 4, 2, D), jnp.asarray(rng.random((4, N)) < 0.7)
+    run = search.exact(K)
+    one = lambda vector, where: run(search.Queries(vector), memory, where)  # noqa: E731
+    looped = [one(*each) for each in zip(vectors, where, strict=True)]
+    together = jax.jit(jax.vmap(one))(vectors, where)
+    jax.tree.map(np.testing.assert_array_equal, together, jax.tree.map(lambda *rows: jnp.stack(rows), *looped))
+    memories = jax.vmap(memory_of)(small_integers(rng, 3, N, D))
+    each = jax.vmap(lambda memory: run(search.Queries(vectors[0]), memory))(memories)
+    for row in range(3):
+        single = run(search.Queries(vectors[0]), jax.tree.map(lambda leaf, row=row: leaf[row], memories))
+        np.testing.assert_array_equal(each.slots[row], single.slots)
+
+
+def test_no_array_has_queries_and_slots():
+    count, num_slots = 12, 4096
+    memory = mm.empty(num_slots, jax.ShapeDtypeStruct((2,), jnp.float32), jnp.int32(0))
+    search_one = jax.vmap(lambda vector: search.exact(K)(search.Queries(vector[None]), memory).slots)
+    compiled = jax.jit(search_one).lower(jnp.ones((count, 2))).compile()
+    assert compiled.memory_analysis().temp_size_in_bytes < 4 * count * num_slots
+
+
+@pytest.mark.parametrize("quantized", [False, True])
+def test_gradients_are_those_of_the_scores(quantized):
+    rng = np.random.default_rng(5)
+    keys, vector = (jnp.asarray(rng.standard_normal(shape), jnp.float32) for shape in ((N, D), (Q, D)))
+    weights = jnp.asarray(rng.standard_normal((Q, K)), jnp.float32)
+
+    def ours(vector, keys):
+        memory = memory_of(keys)
+        memory = mm.map_keys(memory, search.quantize) if quantized else memory
+        return jnp.sum(weights * search.exact(K)(search.Queries(vector), memory).scores)
+
+    def dense(vector, keys):
+        return jnp.sum(weights * jax.lax.top_k(vector @ keys.T, K)[0])
+
+    for got, expected in zip(jax.grad(ours, (0, 1))(vector, keys), jax.grad(dense, (0, 1))(vector, keys), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_gradients_of_invalid_hits_are_zero():
+    memory = mm.empty(N, jnp.zeros(2), jnp.int32(0))
+
+    def value(vector):
+        hits = search.exact(2)(search.Queries(vector), memory)
+        return jnp.sum(jnp.where(hits.valid, hits.scores, 0))
+
+    assert not jax.grad(value)(jnp.ones((2, 2))).any()
+
+
+def test_approximate_search_on_a_cpu_is_exact():
+    rng = np.random.default_rng(6)
+    memory, queries = with_holes(rng, small_integers(rng, N, D)), search.Queries(small_integers(rng, Q, D))
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        search.exact(K, recall=0.9)(queries, memory).scores,
+        search.exact(K)(queries, memory).scores,
+    )
+
+
+def test_halves_and_doubles_keep_their_precision():
+    rng = np.random.default_rng(7)
+    keys, vector = small_integers(rng, N, D), small_integers(rng, Q, D)
+    full = search.exact(K)(search.Queries(vector), memory_of(keys))
+    half = search.exact(K)(search.Queries(vector), memory_of(keys.astype(jnp.bfloat16)))
+    assert half.scores.dtype == jnp.float32
+    np.testing.assert_array_equal(full.slots, half.slots)
+    with jax.enable_x64(True):
+        double = jnp.asarray(rng.standard_normal((N, D)))
+        hits = search.exact(K)(search.Queries(double[:2]), memory_of(double))
+        assert hits.scores.dtype == jnp.float64
+        np.testing.assert_allclose(hits.scores[:, 0], np.sort(np.asarray(double[:2] @ double.T))[:, -1], rtol=1e-13)
+
+
+def test_bad_input_is_refused():
+    memory, vector = memory_of(jnp.ones((4, 2))), jnp.ones((2, 2))
+    run = search.exact(2)
+    with pytest.raises(ValueError, match="k: expected an integer of at least 1, got 0"):
+        search.exact(0)
+    with pytest.raises(ValueError, match="k: expected at most 4, the slots of the memory, got 5; ask for fewer"):
+        search.exact(5)(search.Queries(vector), memory)
+    with pytest.raises(ValueError, match="recall: expected None or a number between 0 and 1, got 1.5"):
+        search.exact(2, recall=1.5)
+    with pytest.raises(ValueError, match="queries: expected memjax.search.Queries, got"):
+        run(vector, memory)
+    with pytest.raises(ValueError, match="queries.vector: expected 2 features, as memory.keys, got 3"):
+        run(search.Queries(jnp.ones((2, 3))), memory)
+    with pytest.raises(ValueError, match=r"queries.words: expected 2 rows, as queries.vector, got 1"):
+        run(search.Queries(vector, jnp.ones((1, 3), jnp.int32)), memory)
+    with pytest.raises(ValueError, match=r"where: expected shape \(4,\) or \(2, 4\)"):
+        run(search.Queries(vector), memory, jnp.ones((2, 3), bool))
+    with pytest.raises(ValueError, match="keys_fn"):
+        run(search.Queries(vector), mm.map_keys(memory, lambda key: {"a": key}))
+    named = mm.map_keys(memory, lambda key: {"a": key})
+    assert search.exact(2, keys_fn=lambda keys: keys["a"])(search.Queries(vector), named).valid.all()
+    with pytest.raises(ValueError, match="vector: expected floats"):
+        search.quantize(jnp.ones(2, jnp.int32))
+
+
+def test_one_compilation_for_all_values():
+    traces = []
+
+    def run(*args):
+        traces.append(1)
+        return search.exact(K)(*args)
+
+    jitted = jax.jit(run)
+    for seed in range(2):
+        rng = np.random.default_rng(seed)
+        jitted(search.Queries(small_integers(rng, Q, D)), with_holes(rng, small_integers(rng, N, D)))
+    assert len(traces) == 1
