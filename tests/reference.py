@@ -231,6 +231,12 @@ def best_slots(query: np.ndarray, keys: np.ndarray, allowed: np.ndarray, k: int)
     return [-score for score, _ in found] + [-np.inf] * missing, [slot for _, slot in found] + [-1] * missing
 
 
+def buckets(tokens: Tokens, bucket_of: Sequence[int]) -> set[int]:
+    """The buckets that a sentence is hashed into, section 3.3; ids of another vocabulary have none."""
+    found = {bucket_of[token] for token in tokens if 0 <= token < len(bucket_of)}
+    return found - {-1}
+
+
 def hops(
     p: Parameters,
     question: Tokens,

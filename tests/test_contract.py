@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from memjax import addressing, encoding, losses, lstmn, models, nn, scoring, search
+from memjax import addressing, encoding, hashing, losses, lstmn, models, nn, scoring, search
 from memjax.memory import Memory, empty, gather, write_many
 
 N, D, W, S = 6, 4, 7, 3
@@ -191,6 +191,26 @@ select_args = draw(vector(D), vector(N), integers(-1, 5, N), integers(5, 6), vec
 hop_args = draw(vector(D), memory(vector(D), integers(0, 9, S)))
 bags = draw(parameters(output_map), vector(W), memory(embedded, integers(0, 9, S)))
 
+
+def memory_index(rng, dtype):
+    """An index of no memory in particular: what is stale is skipped."""
+    index = hashing.empty(
+        empty(N, jnp.zeros(S, jnp.int32), jnp.int32(0)), hashing.word_buckets(W + 2), num_words=S, tail=4
+    )
+    count = N * S
+    return index.replace(
+        offsets=jnp.asarray(np.sort(np.append(rng.integers(0, count, W - 1), [0, count])), jnp.int32),
+        slots=jnp.asarray(rng.integers(0, N, count), jnp.int32),
+        times=jnp.asarray(rng.integers(0, N, count), jnp.int32),
+        tail_buckets=jnp.asarray(rng.integers(-1, W, (4, S)), jnp.int32),
+        tail_times=jnp.arange(4, dtype=jnp.int32),
+        tail_slots=jnp.asarray(rng.integers(0, N, 4), jnp.int32),
+        tail_count=jnp.int32(4),
+    )
+
+
+word_ids = integers(0, W + 2, S)
+
 CASES = {
     "encoding.bag_of_words": Case(
         lambda tokens, dtype: encoding.bag_of_words(tokens, W, dtype.dtype), draw(integers(0, W + 2, S), vector())
@@ -217,6 +237,19 @@ CASES = {
         lambda query, *rest: search.exact(3)(search.Queries(query), *rest),
         draw(vector(B, D), memory(vector(D), integers(0, 9, S)), flags(B, N)),
         (0,),
+        float32=True,
+    ),
+    "hashing.buckets_of": Case(hashing.buckets_of, draw(memory_index, integers(0, W + 4, S))),
+    "hashing.merge": Case(hashing.merge, draw(memory(word_ids, integers(0, 9)), memory_index)),
+    "hashing.write": Case(
+        lambda *args: hashing.write(*args)[1],
+        draw(memory(word_ids, integers(0, 9)), memory_index, word_ids, integers(0, 9)),
+    ),
+    "hashing.nearest": Case(hashing.nearest, draw(vector(N, D), vector(B, D))),
+    "search.hashed": Case(
+        lambda index, query, words, *rest: search.hashed(index, 3, 2 * N)(search.Queries(query, words), *rest),
+        draw(memory_index, vector(B, W), integers(0, W + 2, B, S), memory(word_ids, integers(0, 9)), flags(B, N)),
+        (1,),
         float32=True,
     ),
     "search.quantize": Case(lambda key: (search.quantize(key).codes, search.quantize(key).vector), draw(vector(D))),
@@ -302,6 +335,12 @@ CASES = {
 #: Not functions of arrays: containers of results, sizes.
 NOT_PARTS = {
     "addressing.Hops",
+    "hashing.Index",
+    "hashing.build",  # on the host
+    "hashing.cluster_buckets",  # of random keys, as kmeans
+    "hashing.empty",
+    "hashing.kmeans",
+    "hashing.word_buckets",
     "lstmn.Ring",
     "lstmn.SourceWeights",
     "lstmn.Steps",
@@ -328,7 +367,7 @@ def assert_close(one, other, **tolerance):
 
 def test_every_public_part_is_in_the_table():
     found = set()
-    for module in (encoding, scoring, lstmn, losses, search, addressing, nn, models):
+    for module in (encoding, scoring, hashing, lstmn, losses, search, addressing, nn, models):
         short = module.__name__.removeprefix("memjax.")
         for name, member in vars(module).items():
             ours = getattr(member, "__module__", "").startswith(module.__name__)

@@ -2,7 +2,8 @@
 """Search: the K slots of a memory that score best, by one call for all ways to find them."""
 
 from memjax.search._exact import exact
+from memjax.search._hashed import hashed
 from memjax.search._hits import Hits, Queries
 from memjax.search._keys import Quantized, quantize
 
-__all__ = ["Hits", "Quantized", "Queries", "exact", "quantize"]
+__all__ = ["Hits", "Quantized", "Queries", "exact", "hashed", "quantize"]
