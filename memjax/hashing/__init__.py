@@ -13,10 +13,13 @@ Example:
 
 from memjax.hashing._clusters import cluster_buckets, kmeans, nearest, word_buckets
 from memjax.hashing._index import Index, buckets_of, build, empty, merge, write
+from memjax.hashing._lists import Lists, build_lists, write_to_lists
 
 __all__ = [
     "Index",
+    "Lists",
     "build",
+    "build_lists",
     "buckets_of",
     "cluster_buckets",
     "empty",
@@ -25,4 +28,5 @@ __all__ = [
     "nearest",
     "word_buckets",
     "write",
+    "write_to_lists",
 ]

@@ -5,5 +5,6 @@ from memjax.search._exact import exact
 from memjax.search._hashed import hashed
 from memjax.search._hits import Hits, Queries
 from memjax.search._keys import Quantized, quantize
+from memjax.search._probed import probed
 
-__all__ = ["Hits", "Quantized", "Queries", "exact", "hashed", "quantize"]
+__all__ = ["Hits", "Quantized", "Queries", "exact", "hashed", "probed", "quantize"]

@@ -12,7 +12,7 @@ from memjax.hashing import Index, buckets_of
 from memjax.memory import Memory
 from memjax.search import _keys
 from memjax.search._exact import make_hits
-from memjax.search._hits import Hits, Queries, best, check_k, check_queries, readable_slots, stop_gradient
+from memjax.search._hits import Hits, Queries, best, check_k, check_queries, may_be_found, stop_gradient
 from memjax.typing import Array, PyTree, SearchFn
 
 #: Postings that are read and scored at once.
@@ -82,15 +82,14 @@ def hashed(
             raise ValueError("queries.words: expected token ids [Q, S], got None; a hashed search needs them")
         keys = memory.keys if keys_fn is None else keys_fn(memory.keys)
         _keys.check(keys, queries.vector)
-        readable = readable_slots(memory, where)
         fixed = stop_gradient(keys)
 
         def one(each: tuple[Array, Array, Array | None]) -> tuple[Array, Array, Array]:
             vector, words, mine = each
-            allowed = readable if mine is None else mine
+            allowed = where if mine is None else mine
             return _find(k, width, max_bucket, index, memory.times, fixed, vector, words, allowed)
 
-        own = readable if readable.ndim == 2 else None
+        own = where if where is not None and jnp.ndim(where) == 2 else None
         slots, candidates, lost = lax.map(one, (stop_gradient(queries.vector), queries.words, own))
         return make_hits(keys, queries.vector, slots, candidates, lost)
 
@@ -116,7 +115,7 @@ def _find(
     keys: PyTree,
     vector: Array,
     words: Array,
-    readable: Array,
+    where: Array | None,
 ) -> tuple[Array, Array, Array]:
     """Returns the slots `[K]` of one query, how many postings were scored, and how many were left out."""
     buckets = buckets_of(index, words)  # [S]
@@ -126,7 +125,7 @@ def _find(
     size = -(-width // chunk) * chunk
 
     def score(slots: Array, current: Array) -> Array:
-        current &= readable.at[slots].get(mode="clip")
+        current &= may_be_found(where, slots)
         scores = _keys.fine_scores(_keys.take_rows(keys, slots), vector)
         return jnp.where(current, scores, -jnp.inf)
 

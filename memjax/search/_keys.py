@@ -14,6 +14,7 @@ from flax import struct
 from jax import lax
 
 from memjax import _checks
+from memjax.hashing._lists import quantize as round_to_codes
 from memjax.typing import NUM_SPECIAL, Array, PyTree
 
 #: So many queries are rounded to 15 bits: XLA's 8-bit products cost the same for 2 columns as for 8.
@@ -57,9 +58,8 @@ def quantize(vector: Array) -> Quantized:
     """
     _checks.rank("vector", vector, 1, "[D]")
     _checks.floats("vector", vector)
-    scale = jnp.max(jnp.abs(vector), initial=0).astype(jnp.float32) / 127
-    codes = jnp.round(vector.astype(jnp.float32) / jnp.where(scale > 0, scale, 1))
-    return Quantized(codes=jnp.nan_to_num(codes).astype(jnp.int8), scale=scale, vector=jnp.asarray(vector))
+    codes, scale = round_to_codes(vector)
+    return Quantized(codes=codes, scale=scale, vector=jnp.asarray(vector))
 
 
 def slice_rows(keys: PyTree, start: Array, size: int) -> PyTree:
@@ -118,9 +118,7 @@ def coarse_scores(keys: PyTree, vector: Array) -> Array:
 def _scores_of_codes(keys: Quantized, vector: Array) -> Array:
     """The product in integers, for the query as well: of 15 bits, in two columns, where there are few queries."""
     count = vector.shape[0]
-    scale = jnp.max(jnp.abs(vector), axis=1, keepdims=True) / 127
-    exact = vector / jnp.where(scale > 0, scale, 1)
-    high = jnp.round(exact)
+    high, exact, scale = round_queries(vector)
     parts = [high, jnp.round((exact - high) * 127)] if count <= _FEW else [high]
     columns = jnp.concatenate(parts).astype(jnp.int8)  # [Q or 2Q, D]
     products = lax.dot_general(keys.codes, columns, (((1,), (1,)), ((), ())), preferred_element_type=jnp.int32)
@@ -128,6 +126,13 @@ def _scores_of_codes(keys: Quantized, vector: Array) -> Array:
     if count <= _FEW:
         scores += products[:, count:].astype(jnp.float32) / 127
     return scores * keys.scale[:, None] * scale.T
+
+
+def round_queries(vector: Array) -> tuple[Array, Array, Array]:
+    """Returns queries `[Q, D]` in units of their scale, rounded to at most 127 and as they are, and the scale."""
+    scale = jnp.max(jnp.abs(vector), axis=1, keepdims=True).astype(jnp.float32) / 127  # [Q, 1]
+    exact = vector / jnp.where(scale > 0, scale, 1)
+    return jnp.round(exact), exact, scale
 
 
 def _scores_of_words(ids: Array, vector: Array) -> Array:

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Inverted lists: the index over vectors instead of words, whose buckets are clusters of memories."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jax import lax
+
+from memjax import _checks
+from memjax.hashing import _index
+from memjax.hashing._clusters import nearest
+from memjax.hashing._index import Index
+from memjax.memory import Memory
+from memjax.typing import Array, PyTree
+
+#: Rows beyond the last list, so that a block of rows never begins too late.
+PADDING = 512
+#: Rows that are coded at once.
+_BLOCK = 4096
+
+
+@struct.dataclass
+class Lists:
+    """An index of one posting a slot, with 8-bit codes of the postings' keys side by side, which is fast to read.
+
+    Attributes:
+        index: the postings; its buckets are the lists.
+        centroids: of the lists.
+        codes: of the postings of the base, and `PADDING` rows of zeros; as `memjax.memory` keys, divided by `scales`.
+        scales: of the codes.
+
+    Reference: Jegou et al. 2011, "Product quantization for nearest neighbor search", section IV: inverted lists.
+    Departs from the paper: 8 bits a feature, the memory's own keys decide at the end, and lists can be written.
+    """
+
+    index: Index
+    centroids: Array  # [C, D]
+    codes: Array  # int8 [N + PADDING, D]
+    scales: Array  # float32 [N + PADDING]
+
+
+def write_to_lists(memory: Memory, lists: Lists, key: Array, value: PyTree, **options: Any) -> tuple[Memory, Lists]:
+    """Stores one pair, and its posting in the list of the nearest centroid: the one way to write both.
+
+    Args:
+        memory: N slots.
+        lists: of this memory.
+        key: `[D]`.
+        value: as in `memjax.memory.write`.
+        **options: `slot_fn` and `where` of `memjax.hashing.write`.
+
+    Returns:
+        The memory as `memjax.memory.write` returns it, and the lists.
+
+    Raises:
+        ValueError: if a shape or dtype does not fit.
+
+    Example:
+        >>> from memjax import memory as mm
+        >>> memory = mm.empty(4, jnp.zeros(2), jnp.int32(0))
+        >>> lists = build_lists(memory, jnp.eye(2))
+        >>> memory, lists = write_to_lists(memory, lists, jnp.array([0.2, 1.0]), jnp.int32(7))
+        >>> lists.index.tail_buckets[0].tolist()
+        [1]
+    """
+    _checks.rank("key", key, 1, "[D]")
+    written, index = _index.write(memory, lists.index, key, value, nearest(key[None], lists.centroids), **options)
+    merged = lists.index.tail_count > index.tail_count
+    codes, scales, _ = lax.while_loop(
+        lambda carry: carry[2],
+        lambda carry: (*_side_by_side(written, index), jnp.bool_(False)),
+        (lists.codes, lists.scales, merged),
+    )
+    return written, Lists(index, lists.centroids, codes, scales)
+
+
+def build_lists(memory: Memory, centroids: Array, *, tail: int = 1024) -> Lists:
+    """Sorts the keys of a memory, vectors, into lists. Runs on the host.
+
+    Args:
+        memory: N slots with keys `[N, D]`; it may be empty.
+        centroids: `[C, D]`, e.g. of `kmeans` over a sample of the keys.
+        tail: R, recent writes that are searched one by one.
+
+    Returns:
+        Lists that hold every valid slot, each in the list of its nearest centroid.
+
+    Raises:
+        ValueError: if the shapes do not fit.
+
+    Example:
+        >>> from memjax import memory as mm
+        >>> keys = jnp.array([[1.0, 0.0], [0.0, 1.0], [0.1, 0.9]])
+        >>> facts = mm.write_many(mm.empty(3, keys[0], jnp.int32(0)), keys, jnp.arange(3))
+        >>> build_lists(facts, jnp.eye(2)).index.offsets.tolist()
+        [0, 1, 3]
+    """
+    _checks.rank("memory.keys", memory.keys, 2, "[N, D]")
+    _checks.floats("memory.keys", memory.keys)
+    chosen = nearest(memory.keys, centroids)
+    buckets = jnp.arange(jnp.shape(centroids)[0], dtype=jnp.int32)
+    index = _index.build(memory, buckets, chosen[:, None], tail=tail)
+    return Lists(index, jnp.asarray(centroids), *_side_by_side(memory, index))
+
+
+def quantize(vector: Array) -> tuple[Array, Array]:
+    """Rounds a vector `[D]` to 8 bits: int8 codes `[D]` and their scale. A NaN in it makes the scale NaN."""
+    scale = jnp.max(jnp.abs(vector), initial=0).astype(jnp.float32) / 127
+    codes = jnp.round(vector.astype(jnp.float32) / jnp.where(scale > 0, scale, 1))
+    return jnp.nan_to_num(codes).astype(jnp.int8), scale
+
+
+@jax.jit
+def _side_by_side(memory: Memory, index: Index) -> tuple[Array, Array]:
+    """Codes and scales of the base's postings."""
+    place = jnp.arange(index.slots.shape[0] + PADDING, dtype=jnp.int32)
+
+    def code(place: Array) -> tuple[Array, Array]:
+        codes, scale = quantize(memory.keys.at[index.slots.at[place].get(mode="clip")].get(mode="clip"))
+        held = place < index.offsets[-1]
+        return jnp.where(held, codes, 0), jnp.where(held, scale, 0)
+
+    return lax.map(code, place, batch_size=_BLOCK)

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Inverted lists against exact search of what lies in the probed lists."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from memjax import hashing, search
+from memjax import memory as mm
+
+N, D, C, K = 90, 8, 5, 4
+
+
+@pytest.fixture(scope="module")
+def written():
+    """A ring written one and a half times over: its base was merged, its tail holds the last writes."""
+    rng = np.random.default_rng(0)
+    keys = jnp.asarray(rng.standard_normal((N + 45, D)), jnp.float32)
+    memory = mm.write_many(mm.empty(N, keys[0], jnp.int32(0)), keys[:N], jnp.arange(N, dtype=jnp.int32))
+    lists = hashing.build_lists(memory, jnp.asarray(rng.standard_normal((C, D)), jnp.float32), tail=20)
+    write = jax.jit(partial(hashing.write_to_lists, slot_fn=mm.oldest_slot))
+    for number in range(N, N + 45):
+        memory, lists = write(memory, lists, keys[number], jnp.int32(number))
+    memory = mm.forget(memory, jnp.array([3, 80]))
+    assert 0 < lists.index.tail_count < 20
+    return memory, lists, rng
+
+
+def in_probed_lists(memory, lists, vector, probes):
+    chosen = np.argsort(-np.asarray(vector @ lists.centroids.T), axis=1, kind="stable")[:, :probes]
+    of = np.asarray(hashing.nearest(memory.keys, lists.centroids))
+    return jnp.asarray((of[None, :, None] == chosen[:, None]).any(axis=-1))  # [Q, N]
+
+
+@pytest.mark.parametrize("count", [1, 11])
+@pytest.mark.parametrize("masked", [False, True])
+def test_equals_exact_search_of_the_probed_lists(written, count, masked):
+    memory, lists, rng = written
+    vector = jnp.asarray(rng.standard_normal((count, D)), jnp.float32)
+    where = jnp.asarray(rng.random((count, N)) < 0.3) if masked else None
+    for probes in (1, 3):
+        hits = jax.jit(lambda lists, *args, probes=probes: search.probed(lists, K, probes, 512 * probes)(*args))(
+            lists, search.Queries(vector), memory, where
+        )
+        allowed = in_probed_lists(memory, lists, vector, probes)
+        allowed = allowed & where if masked else allowed
+        expected = search.exact(K)(search.Queries(vector), memory, allowed)
+        np.testing.assert_array_equal(hits.slots, expected.slots)
+        np.testing.assert_allclose(hits.scores, expected.scores, rtol=1e-6)
+        assert not hits.lost.any()
+
+
+def test_a_merged_tail_equals_lists_built_anew(written):
+    memory, lists, _ = written
+    built = hashing.build_lists(memory, lists.centroids)
+    merged = hashing.merge(memory, lists.index)
+    np.testing.assert_array_equal(merged.offsets, built.index.offsets)
+    assert sorted(merged.slots[: N - 2].tolist()) == sorted(built.index.slots[: N - 2].tolist())
+
+
+def test_what_does_not_fit_the_width_is_counted():
+    keys = jnp.concatenate([jnp.ones((600, 2)), jnp.full((40, 2), -1.0)])
+    memory = mm.write_many(mm.empty(640, keys[0], jnp.int32(0)), keys, jnp.zeros(640, jnp.int32))
+    lists = hashing.build_lists(memory, jnp.array([[1.0, 1.0], [-1.0, -1.0]]))
+    queries = search.Queries(jnp.array([[1.0, 0.9]]))
+    hits = search.probed(lists, K, 2, 512)(queries, memory)
+    assert hits.candidates.tolist() == [512] and hits.lost.tolist() == [128]
+    assert search.probed(lists, K, 2, 1536)(queries, memory).lost.tolist() == [0]
+
+
+def test_gradients_are_those_of_the_scores(written):
+    memory, lists, rng = written
+    vector = jnp.asarray(rng.standard_normal((2, D)), jnp.float32)
+    run = search.probed(lists, K, 2, 1024)
+    hits = run(search.Queries(vector), memory)
+    got = jax.grad(lambda vector: jnp.sum(run(search.Queries(vector), memory).scores))(vector)
+    np.testing.assert_allclose(got, memory.keys[hits.slots].sum(axis=1), rtol=1e-6)
+
+
+def test_nothing_is_found_in_empty_lists_or_by_nan():
+    memory = mm.empty(8, jnp.zeros(2), jnp.int32(0))
+    lists = hashing.build_lists(memory, jnp.eye(2), tail=2)
+    queries = search.Queries(jnp.ones((2, 2)))
+    assert not search.probed(lists, K, 2, 512)(queries, memory).valid.any()
+    memory, lists = hashing.write_to_lists(memory, lists, jnp.array([jnp.nan, 1.0]), jnp.int32(0))
+    memory, lists = hashing.write_to_lists(memory, lists, jnp.array([1.0, 0.0]), jnp.int32(0))
+    assert search.probed(lists, K, 2, 512)(queries, memory).slots.tolist() == [[1, -1, -1, -1]] * 2
+    assert not search.probed(lists, K, 2, 512)(search.Queries(jnp.full((1, 2), jnp.nan)), memory).valid.any()
+
+
+def test_bad_input_is_refused(written):
+    memory, lists, _ = written
+    with pytest.raises(ValueError, match="num_probes: expected at most 5, the number of lists, got 6"):
+        search.probed(lists, K, 6, 512)
+    with pytest.raises(ValueError, match="width: expected an integer of at least 1, got 0"):
+        search.probed(lists, K, 1, 0)
+    with pytest.raises(ValueError, match="memory.keys: expected floats"):
+        hashing.build_lists(memory.replace(keys=jnp.ones((N, D), jnp.int32)), lists.centroids)
+    with pytest.raises(ValueError, match=r"centroids: expected shape \(2, 8\)"):
+        hashing.build_lists(memory, jnp.eye(2))
