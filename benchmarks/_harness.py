@@ -16,12 +16,13 @@ import jax
 
 
 class Timing(NamedTuple):
-    """Seconds of one case: median, first and third quartile, and how often it was timed."""
+    """Seconds of one case: median, first and third quartile, how often it was timed, and of all cores together."""
 
     median: float
     low: float
     high: float
     repeats: int
+    cpu: float = 0.0
 
     def __str__(self) -> str:
         """Returns milliseconds, with the quartiles in brackets."""
@@ -115,18 +116,20 @@ def interleaved(
         before: called with the name of a case before each of its runs; not timed, what it returns is waited for.
     """
     seconds: dict[Any, list[float]] = {name: [] for name in cases}
+    cpu: dict[Any, list[float]] = {name: [] for name in cases}
     names = list(cases)
     for turn in range(warmup + repeats):
         # Begin with another case each round, so that none always follows the same one.
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
             if before is not None:
                 jax.block_until_ready(before(name))
-            start = time.perf_counter()
+            start, busy = time.perf_counter(), time.process_time()
             jax.block_until_ready(cases[name]())
-            elapsed = time.perf_counter() - start
+            elapsed, busy = time.perf_counter() - start, time.process_time() - busy
             if turn >= warmup:
                 seconds[name].append(elapsed)
-    return {name: summary(values) for name, values in seconds.items()}
+                cpu[name].append(busy)
+    return {name: summary(values)._replace(cpu=statistics.median(cpu[name])) for name, values in seconds.items()}
 
 
 def summary(seconds: Sequence[float]) -> Timing:

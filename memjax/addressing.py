@@ -15,6 +15,7 @@ from memjax import _checks
 from memjax import memory as memory_lib
 from memjax.memory import Memory
 from memjax.scoring import TimeForm, score_slots, triple_score
+from memjax.search import Hits
 from memjax.typing import Array, PyTree, ScoreFn, SelectFn
 
 
@@ -24,15 +25,18 @@ class Hops:
 
     Attributes:
         slots: the slot found at each hop; -1 from the hop on at which the stop slot won or nothing was left.
-        scores: the score of each slot at each hop; -inf where it could not be chosen.
+        scores: the score of each slot at each hop, or of each candidate of a search; -inf where it could not be
+            chosen.
         stop_scores: the score of the stop slot at each hop; -inf without one.
         query: the query after the last hop.
+        candidates: the slots that a search gave at each hop, -1 for none; None where all slots were scored.
     """
 
     slots: Array  # int32 [P]
-    scores: Array  # [P, N]
+    scores: Array  # [P, N] or [P, K]
     stop_scores: Array  # [P]
     query: PyTree
+    candidates: Array | None = None  # int32 [P, K]
 
 
 def select_highest(query: PyTree, scores: Array, times: Array, previous: Array, stop: Array | None) -> Array:
@@ -116,6 +120,7 @@ def hard_hops(
     stop_fn: Callable[[PyTree], Array | None] = lambda query: None,
     exclude_found: bool = True,
     where: Array | None = None,
+    search_fn: Callable[[PyTree, Memory, Array], Hits] | None = None,
 ) -> Hops:
     """Finds supporting memories one after another.
 
@@ -132,6 +137,9 @@ def hard_hops(
             None: there is no stop slot, and every hop finds a memory while there are any.
         exclude_found: whether a memory can be found once only.
         where: bool `[N]`, slots that may be found; all valid ones by default.
+        search_fn: `fn(query, memory, where)` -> the hits of this one query, Q = 1, e.g. by a search of
+            `memjax.search`. Only these are scored, as the search scores them; in a memory of millions it finds the
+            few that `select_fn` chooses from. None scores every slot with `score_fn`.
 
     Returns:
         What was found; nothing, with finite scores nowhere, in an empty memory.
@@ -161,21 +169,30 @@ def hard_hops(
 
     def hop(carry: PyTree, _: None) -> tuple[PyTree, PyTree]:
         query, previous, readable, going = carry
-        scores = score_slots(score_fn, query, memory)  # [N]
+        if search_fn is None:
+            candidates = None
+            scores = score_slots(score_fn, query, memory)  # [N]
+            times = jnp.where(readable, memory.times, -1)
+        else:
+            hits = search_fn(query, memory, readable)
+            candidates, scores = hits.slots[0], jnp.where(hits.valid[0], hits.scores[0], 0)  # [K]
+            times = memory_lib.gather(memory, candidates).times
         stop = stop_fn(query)
-        slot = select_fn(query, scores, jnp.where(readable, memory.times, -1), previous, stop)
+        slot = select_fn(query, scores, times, previous, stop)
+        shown = jnp.where(times >= 0, scores, -jnp.inf)
+        if candidates is not None:
+            slot = jnp.where(slot >= 0, candidates[slot], -1)
         slot = jnp.where(going, slot, -1)
         found = memory_lib.gather(memory, slot[None])
         key = jax.tree.map(lambda leaf: leaf[0], found.keys)
         going = slot >= 0
         query = jax.tree.map(lambda new, old: jnp.where(going, new, old), follow_fn(query, key), query)
         previous = jnp.where(going, found.times[0], previous)
-        shown = jnp.where(readable, scores, -jnp.inf)
         if exclude_found:
             readable = readable & (jnp.arange(readable.shape[0]) != slot)
         stop = jnp.full((), -jnp.inf, scores.dtype) if stop is None else stop
-        return (query, previous, readable, going), (slot, shown, stop)
+        return (query, previous, readable, going), (slot, shown, stop, candidates)
 
     start = (query, memory.count, readable, jnp.bool_(True))
-    (query, _, _, _), (slots, scores, stops) = jax.lax.scan(hop, start, length=hops)
-    return Hops(slots=slots, scores=scores, stop_scores=stops, query=query)
+    (query, _, _, _), (slots, scores, stops, candidates) = jax.lax.scan(hop, start, length=hops)
+    return Hops(slots=slots, scores=scores, stop_scores=stops, query=query, candidates=candidates)

@@ -351,6 +351,7 @@ NOT_PARTS = {
     "lstmn.Tape",
     "lstmn.Weights",
     "models.Answer",
+    "models.candidates_of",
     "models.HopScores",
     "nn.Fused",
     "nn.FusedAttention",
@@ -466,7 +467,8 @@ def slope(case, args):
 
     def value(*args):
         hops = case.call(*args)
-        return sum(jnp.sum(jnp.where(jnp.isfinite(leaf), leaf, 0) ** 2) for leaf in (hops.scores, hops.query))
+        leaves = jax.tree.leaves((hops.scores, hops.query))
+        return sum(jnp.sum(jnp.where(jnp.isfinite(leaf), leaf, 0) ** 2) for leaf in leaves)
 
     return jax.grad(value, case.grad)(*args)
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Memory Network for text."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 from flax import nnx, struct
@@ -14,7 +16,8 @@ from memjax.memory import gather as gather_slots
 from memjax.models.responders import WordResponder
 from memjax.nn import Dictionaries
 from memjax.scoring import NUM_TIME_FEATURES, TimeForm, inner_product
-from memjax.typing import Array
+from memjax.search import Hits, Queries
+from memjax.typing import Array, SearchFn
 
 #: The cap on the number of hops with adaptive memory: Weston et al. 2016 (bAbI), appendix A.2.
 MAX_ADAPTIVE_HOPS = 10
@@ -46,6 +49,11 @@ class Answer:
 
     words: Array  # int32 [A]
     hops: Hops
+
+
+def candidates_of(keys: dict[str, Array]) -> Array:
+    """The part of a key of `MemNN.embed` that is searched, for `keys_fn` of `memjax.search`."""
+    return keys["candidate"]
 
 
 class OutputMap(nnx.Module):
@@ -131,28 +139,60 @@ class OutputMap(nnx.Module):
         """The score of the stop slot, `[...]` for a query `[..., n]`; None without one."""
         return None if self.stop is None else query @ self.stop[...]
 
-    def __call__(self, question: Array, memory: Memory, where: Array | None = None) -> Hops:
+    def __call__(
+        self,
+        question: Array,
+        memory: Memory,
+        where: Array | None = None,
+        search: SearchFn | None = None,
+        words: Array | None = None,
+    ) -> Hops:
         """Finds the supporting memories of a question.
 
         Args:
             question: `[W]`, features of x.
-            memory: N slots, with keys of `embed_memory`.
+            memory: N slots, with keys of `embed_memory`; for a search that hashes words, with the statements' token
+                ids `[S]` as values.
             where: bool `[N]`, slots that may be found; all valid ones by default.
+            search: of `memjax.search`, with `keys_fn=candidates_of`; None scores every slot. A hop selects among its
+                hits.
+            words: int `[S']`, the question's token ids, for a search that hashes them; the words of what was found
+                join them from hop to hop.
 
         Returns:
             Slots and scores; P = `hops`.
         """
-        select = select_highest if self.time == "none" else select_in_time_order(self.time, self.time_weights)
+        weights = lambda query: self.time_weights(query["vector"])  # noqa: E731
+        select = select_highest if self.time == "none" else select_in_time_order(self.time, weights)
+        query = {"vector": self.words.embed("question", question)}
+        if words is not None:
+            size = max(words.shape[0], memory.values.shape[1])
+            fit = lambda ids: jnp.pad(ids, [(0, 0)] * (ids.ndim - 1) + [(0, size - ids.shape[-1])])  # noqa: E731
+            memory = dataclasses.replace(memory, keys={**memory.keys, "words": fit(memory.values)})
+            query["words"] = jnp.zeros((self.hops, size), words.dtype).at[0].set(fit(words))
+
+        def follow(query: dict[str, Array], key: dict[str, Array]) -> dict[str, Array]:
+            joined = {"vector": query["vector"] + key["support"]}
+            if words is not None:
+                joined["words"] = jnp.roll(query["words"], 1, axis=0).at[0].set(key["words"])
+            return joined
+
+        def search_one(query: dict[str, Array], memory: Memory, where: Array) -> Hits:
+            assert search is not None
+            ids = None if words is None else query["words"].reshape(1, -1)
+            return search(Queries(query["vector"][None], ids), memory, where)
+
         return hard_hops(
-            self.words.embed("question", question),
+            query,
             memory,
             hops=self.hops,
-            score_fn=lambda query, key: inner_product(query, key["candidate"]),
-            follow_fn=lambda query, key: query + key["support"],
+            score_fn=lambda query, key: inner_product(query["vector"], key["candidate"]),
+            follow_fn=follow,
             select_fn=select,
-            stop_fn=self.stop_score,
+            stop_fn=lambda query: self.stop_score(query["vector"]),
             exclude_found=self.exclude_found,
             where=where,
+            search_fn=None if search is None else search_one,
         )
 
     def score_hops(self, question: Array, chain: Array, rows: Array, sentences: Array) -> HopScores:
@@ -256,18 +296,22 @@ class MemNN(nnx.Module):
         """
         return self.output.embed_memory(self.features(tokens))
 
-    def __call__(self, question: Array, memory: Memory, where: Array | None = None) -> Answer:
+    def __call__(
+        self, question: Array, memory: Memory, where: Array | None = None, search: SearchFn | None = None
+    ) -> Answer:
         """Answers one question.
 
         Args:
             question: int `[S]`, token ids.
             memory: N slots with keys of `embed` and the sentences' token ids `[S]` as values.
             where: bool `[N]`, slots that may be found; all valid ones by default.
+            search: of `memjax.search`, exact, hashed or sharded, with `keys_fn=candidates_of`; every slot is scored
+                without one.
 
         Returns:
             The answer's words and the memories behind it.
         """
         bag = self.features(question)
-        hops = self.output(bag, memory, where)
+        hops = self.output(bag, memory, where, search, None if search is None else question)
         supports = jax.vmap(self.features)(gather_slots(memory, hops.slots).values)  # [P, W]
         return Answer(words=self.response(bag, supports, hops.slots >= 0), hops=hops)

@@ -156,8 +156,9 @@ def fine_scores(keys: PyTree, vector: Array) -> Array:
         float32 `[R]`.
     """
     if jnp.issubdtype(keys.dtype, jnp.integer):
-        words = jnp.where(keys < NUM_SPECIAL, vector.shape[0], keys - NUM_SPECIAL)
         exact = jnp.promote_types(jnp.float32, vector.dtype)
-        return vector.at[words].get(mode="fill", fill_value=0).astype(exact).sum(axis=1)
+        words = (keys - NUM_SPECIAL).astype(jnp.uint32)  # as unsigned, special tokens are large
+        scores = [vector.at[words[:, place]].get(mode="fill", fill_value=0) for place in range(words.shape[1])]
+        return functools.reduce(jnp.add, scores).astype(exact)
     exact = jnp.promote_types(jnp.float32, keys.dtype)
     return keys.astype(exact) @ vector.astype(exact)

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from memjax import hashing, search
 from memjax.memory import empty, oldest_slot, write
-from memjax.models import MemNN, supporting_memory
+from memjax.models import MemNN, candidates_of, supporting_memory
 from memjax.training import StoryBatch, make_memnn_loss, with_params
 
 _spec = importlib.util.spec_from_file_location("reference", pathlib.Path(__file__).parents[1] / "reference.py")
@@ -214,3 +215,32 @@ def test_repeating_a_memory_that_cannot_be_found_twice_is_an_error():
     batch = StoryBatch(*(jnp.zeros((1, 2), jnp.int32) for _ in range(5)))
     with pytest.raises(ValueError, match="build the model with exclude_found=False"):
         make_memnn_loss(short_chains="repeat")(model, batch, jax.random.key(0))
+
+
+@pytest.mark.parametrize("options", [OPTIONS[2], OPTIONS[4]])
+def test_answers_are_the_same_over_any_search(options):
+    model, _ = build(3, **options)
+    rng = np.random.default_rng(3)
+    tokens = jnp.asarray(rng.integers(2, WORDS + 2, (SLOTS, SENTENCE)), jnp.int32)
+    memory = empty(SLOTS, model.embed(tokens[0]), tokens[0])
+    for row in tokens[:-1]:
+        memory = write(memory, model.embed(row), row, oldest_slot)
+    question = jnp.asarray(rng.integers(2, WORDS + 2, 6), jnp.int32)  # longer than a statement
+    plain = model(question, memory)
+    one_bucket = jnp.asarray([-1, -1] + [0] * WORDS, jnp.int32)  # every statement is a candidate
+    index = hashing.build(memory, one_bucket, memory.values)
+    for searching in (
+        search.exact(SLOTS, keys_fn=candidates_of),
+        search.hashed(index, SLOTS, 4 * SLOTS, keys_fn=candidates_of),
+    ):
+        found = jax.jit(lambda question, memory, searching=searching: model(question, memory, search=searching))(
+            question, memory
+        )
+        assert found.words.tolist() == plain.words.tolist()
+        assert found.hops.slots.tolist() == plain.hops.slots.tolist()
+        assert found.hops.candidates.shape == (options["hops"], SLOTS)
+        np.testing.assert_allclose(found.hops.query["vector"], plain.hops.query["vector"], rtol=1e-6)
+    rare = hashing.build(memory, hashing.word_buckets(WORDS + 2), memory.values)
+    few = search.hashed(rare, SLOTS, SLOTS * SENTENCE, keys_fn=candidates_of)
+    hops = model(jnp.array([0, 1]), memory, search=few).hops  # no word, no bucket, no candidate
+    assert hops.slots.tolist() == [-1] * options["hops"]

@@ -1,0 +1,322 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How fast is search beside FAISS?
+
+    python -m benchmarks.search [--json FILE] [--plot FILE.png] [--vectors FILE.npy] [--threads N] [--no-hnsw] [--quick]
+
+The ten best of 1,000,000 memories of 128 features, for batches of 1, 64 and 512 queries. FAISS runs with as many
+threads as JAX. It takes its matrix product for small batches only above a threshold, so it is timed with the default
+one and with `faiss.cvar.distance_compute_blas_threshold = 20`, and the faster counts.
+
+Exact: float32 keys, and 8-bit keys whose best are scored again in float32, against `IndexFlatIP`. That both find the
+same slots is checked before timing, to 999 of 1,000: rounding decides near ties.
+
+Approximate: inverted lists against `IndexIVFFlat` with the very same centroids and lists, `IndexIVFSQ8` and
+`IndexHNSWFlat` beside them, over the number of probes (or HNSW's efSearch): recall at ten of the exact answer, and
+time. The ratio is taken at the first number of probes at which both find 95 of 100. The vectors are drawn around 20,000
+centers with noise, on the unit sphere; `--vectors` takes real ones, `[N, D]`, whose last rows are the queries.
+
+Building: k-means and lists, ours from the vectors alone, against `train` and `add`.
+
+"cpu ms" is the time of all cores together; "temp MiB" is XLA's scratch memory.
+"""
+
+import argparse
+import resource
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks import _harness
+from memjax import hashing, memory, search
+
+K = 10
+CENTERS = 20_000
+PROBES = (1, 2, 4, 8, 16, 32, 64)
+BREADTHS = (16, 32, 64, 128, 256)
+#: Times faster than FAISS, by batch: floor and goal.
+EXACT_GOALS = {("float32", 1): (1.4, 2), ("float32", 64): (1.8, 2.5), ("int8", 1): (2.3, 3.5), ("int8", 64): (2.3, 3.5)}
+LIST_GOALS = {1: (0.9, 1.3), 64: (1.7, 3), 512: (3, 5)}
+COLUMNS = ["queries", "search", "probes", "recall", "ms", "cpu ms", "x FAISS", "temp MiB"]
+
+
+#: Recall, time and scratch memory of a search.
+Measured = tuple[float, _harness.Timing, int | None]
+
+
+def clustered(count: int, features: int, queries: int) -> np.ndarray:
+    """Returns unit vectors `[count + queries, features]` around random centers."""
+    rng = np.random.default_rng(0)
+    centers = rng.standard_normal((CENTERS, features), dtype=np.float32)
+    vectors = np.empty((count + queries, features), np.float32)
+    for start in range(0, len(vectors), 100_000):
+        rows = vectors[start : start + 100_000]
+        rows[:] = centers[rng.integers(0, CENTERS, len(rows))]
+        rows += 0.8 * rng.standard_normal(rows.shape, dtype=np.float32)
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return vectors
+
+
+def filled(keys: np.ndarray) -> memory.Memory:
+    """Returns a memory that holds `keys`, written one after another."""
+    count = len(keys)
+    slots = jnp.arange(count, dtype=jnp.int32)
+    return memory.Memory(
+        keys=jnp.asarray(keys),
+        values=slots,
+        times=slots,
+        usage=jnp.zeros(count, jnp.float32),
+        count=jnp.int32(count),
+        dropped=jnp.int32(0),
+    )
+
+
+def recall(found: Any, expected: np.ndarray) -> float:
+    """Returns the share of the expected slots that were found."""
+    return float(np.mean([len(set(a) & set(b)) / K for a, b in zip(np.asarray(found), expected, strict=True)]))
+
+
+def load_faiss(threads: int) -> Any:
+    """Returns FAISS, or None where it is not installed."""
+    try:
+        import faiss
+    except ImportError:
+        print("faiss is not installed: no peer to compare with")
+        return None
+    faiss.omp_set_num_threads(threads)
+    return faiss
+
+
+class Case:
+    """A search to time: `run()` gives slots; `set_up()` first, where the peer has global settings."""
+
+    def __init__(self, run: Any, temp: int | None = None, set_up: Any = None):
+        self.run, self.temp, self.set_up = run, temp, set_up or (lambda: None)
+
+
+def ours(search_fn: Any, facts: memory.Memory, index: Any, vectors: np.ndarray) -> Case:
+    """A search of memjax; `search_fn(index)` makes it, so that the index is an argument of the program."""
+    queries = search.Queries(jnp.asarray(vectors))
+    jitted = jax.jit(lambda index, queries, facts: search_fn(index)(queries, facts).slots)
+    temp = jitted.lower(index, queries, facts).compile().memory_analysis().temp_size_in_bytes
+    return Case(lambda: jitted(index, queries, facts), temp)
+
+
+def peer(faiss: Any, index: Any, vectors: np.ndarray, threshold: int | None = None, **settings: int) -> Case:
+    """A search of FAISS."""
+    default = faiss.cvar.distance_compute_blas_threshold
+
+    def set_up() -> None:
+        faiss.cvar.distance_compute_blas_threshold = threshold or default
+        holder = getattr(index, "hnsw", index)
+        for name, value in settings.items():
+            setattr(holder, name, value)
+
+    return Case(lambda: index.search(vectors, K)[1], None, set_up)
+
+
+def measure(cases: dict[Any, Case], expected: np.ndarray, repeats: int) -> dict[Any, Measured]:
+    """Checks what each finds, then times all in turn; returns recall, timing and scratch memory."""
+    found = {}
+    for name, case in cases.items():
+        case.set_up()
+        found[name] = recall(case.run(), expected)
+    times = _harness.interleaved(
+        {name: case.run for name, case in cases.items()}, repeats, before=lambda name: cases[name].set_up()
+    )
+    return {name: (found[name], times[name], cases[name].temp) for name in cases}
+
+
+def row(queries: int, name: str, probes: Any, measured: Measured, peer_seconds: float | None) -> list:
+    """Returns a row of the table."""
+    found, timing, temp = measured
+    ratio = "" if peer_seconds is None else round(peer_seconds / timing.median, 2)
+    scratch = "" if temp is None else round(temp / 2**20, 1)
+    return [queries, name, probes, round(found, 4), timing, round(1e3 * timing.cpu, 2), ratio, scratch]
+
+
+def exact_rows(
+    faiss: Any, keys: np.ndarray, queries: np.ndarray, batches: list[int], repeats: int
+) -> tuple[list, list]:
+    """Measures exact search; returns rows and verdicts."""
+    facts = filled(keys)
+    coded = jax.jit(lambda facts: memory.map_keys(facts, search.quantize))(facts)
+    flat = None
+    if faiss is not None:
+        flat = faiss.IndexFlatIP(keys.shape[1])
+        flat.add(keys)
+    rows, verdicts = [], []
+    for batch in batches:
+        vectors = queries[:batch]
+        cases = {
+            "memjax float32": ours(lambda _: search.exact(K), facts, None, vectors),
+            "memjax int8": ours(lambda _: search.exact(K), coded, None, vectors),
+        }
+        if flat is not None:
+            cases |= {
+                "FAISS Flat": peer(faiss, flat, vectors),
+                "FAISS Flat, threshold 20": peer(faiss, flat, vectors, threshold=20),
+            }
+        expected = np.asarray(cases["FAISS Flat" if flat is not None else "memjax float32"].run())
+        measured = measure(cases, expected, repeats)
+        for name in ("memjax float32", "memjax int8"):
+            if measured[name][0] < 0.999:
+                raise AssertionError(f"{name}: finds {measured[name][0]:.4f} of what FAISS finds")
+        peers = [timing.median for name, (_, timing, _) in measured.items() if name.startswith("FAISS")]
+        fastest = min(peers) if peers else None
+        rows += [row(batch, name, "", each, fastest) for name, each in measured.items()]
+        for (kind, size), goals in EXACT_GOALS.items():
+            if size == batch and fastest:
+                verdicts.append(
+                    verdict(f"exact {kind}, {batch} queries", fastest / measured[f"memjax {kind}"][1].median, goals)
+                )
+    return rows, verdicts
+
+
+def verdict(name: str, ratio: float, goals: tuple[float, float]) -> str:
+    """Returns a line that says whether floor and goal were met."""
+    floor, goal = goals
+    met = "goal met" if ratio >= goal else "floor met" if ratio >= floor else "floor MISSED"
+    return f"{name}: {ratio:.2f} times FAISS (floor {floor}, goal {goal}): {met}"
+
+
+def build(faiss: Any, keys: np.ndarray, num_lists: int, hnsw: bool) -> tuple[dict[str, Any], dict[str, float]]:
+    """Builds every index; returns them and the seconds each took."""
+    features, indexes, seconds = keys.shape[1], {}, {}
+    if faiss is None:
+        return indexes, seconds
+    inner = faiss.METRIC_INNER_PRODUCT
+    quantizers = [faiss.IndexFlatIP(features) for _ in range(2)]
+    indexes["IVFFlat"] = faiss.IndexIVFFlat(quantizers[0], features, num_lists, inner)
+    eight = faiss.ScalarQuantizer.QT_8bit
+    indexes["IVFSQ8"] = faiss.IndexIVFScalarQuantizer(quantizers[1], features, num_lists, eight, inner)
+    if hnsw:
+        indexes["HNSW"] = faiss.IndexHNSWFlat(features, 16, inner)
+    for name, index in indexes.items():
+        start = time.perf_counter()
+        index.train(keys)
+        index.add(keys)
+        seconds[f"FAISS {name}"] = time.perf_counter() - start
+    return indexes, seconds
+
+
+def list_rows(
+    faiss: Any, keys: np.ndarray, queries: np.ndarray, batches: list[int], repeats: int, hnsw: bool
+) -> tuple[list, list, list, dict[str, float]]:
+    """Measures approximate search; returns rows, verdicts, points of the curves and seconds of building."""
+    num_lists = max(min(1024, len(keys) // 64), 1)
+    facts = filled(keys)
+    start = time.perf_counter()
+    centroids = hashing.kmeans(jax.random.key(0), facts.keys, num_lists)
+    jax.block_until_ready(hashing.build_lists(facts, centroids))
+    seconds = {"memjax lists": time.perf_counter() - start}
+    indexes, others = build(faiss, keys, num_lists, hnsw)
+    seconds |= others
+    if indexes:  # the same lists on both sides
+        centroids = jnp.asarray(faiss.downcast_index(indexes["IVFFlat"].quantizer).reconstruct_n(0, num_lists))
+    lists = hashing.build_lists(facts, centroids)
+    lengths = np.sort(np.diff(np.asarray(lists.index.offsets)))[::-1]
+    rows, verdicts, points = [], [], []
+    for batch in batches:
+        vectors = queries[:batch]
+        expected = np.asarray(jax.jit(search.exact(K))(search.Queries(jnp.asarray(vectors)), facts).slots)
+        first = None
+        for probes in (probes for probes in PROBES if probes <= num_lists):
+            width = int(-(-lengths[:probes] // 512).sum() * 512)
+            made = lambda lists, probes=probes, width=width: search.probed(lists, K, probes, width)  # noqa: E731
+            cases = {"memjax lists": ours(made, facts, lists, vectors)}
+            for name in [name for name in indexes if name != "HNSW"]:
+                cases[f"FAISS {name}"] = peer(faiss, indexes[name], vectors, nprobe=probes)
+            measured = measure(cases, expected, repeats)
+            flat = measured["FAISS IVFFlat"] if indexes else None
+            rows += [row(batch, name, probes, each, flat and flat[1].median) for name, each in measured.items()]
+            points += [(batch, name, each[0], each[1].median / batch) for name, each in measured.items()]
+            enough = flat is not None and min(flat[0], measured["memjax lists"][0]) >= 0.95
+            if enough and first is None and batch in LIST_GOALS:
+                first = flat[1].median / measured["memjax lists"][1].median
+                verdicts.append(verdict(f"lists, {batch} queries, {probes} probes", first, LIST_GOALS[batch]))
+        for breadth in BREADTHS if "HNSW" in indexes else ():
+            cases = {"FAISS HNSW": peer(faiss, indexes["HNSW"], vectors, efSearch=breadth)}
+            each = measure(cases, expected, repeats)["FAISS HNSW"]
+            rows.append(row(batch, "FAISS HNSW", breadth, each, None))
+            points.append((batch, "FAISS HNSW", each[0], each[1].median / batch))
+    return rows, verdicts, points, seconds
+
+
+def plot(points: list, path: Path) -> None:
+    """Draws time for a query over recall, a panel for each batch."""
+    from matplotlib.figure import Figure
+
+    batches = sorted({batch for batch, *_ in points})
+    figure = Figure(figsize=(4.2 * len(batches), 3.6), layout="constrained")
+    for axis, batch in zip(figure.subplots(1, len(batches), squeeze=False)[0], batches, strict=True):
+        for name in dict.fromkeys(name for _, name, _, _ in points):
+            curve = [(found, 1e6 * each) for size, which, found, each in points if (size, which) == (batch, name)]
+            style = {"linewidth": 2.2, "color": "#c0392b"} if name.startswith("memjax") else {"linewidth": 1}
+            axis.plot(*zip(*curve, strict=True), marker="o", markersize=3, label=name, **style)
+        axis.set(title=f"{batch} queries at once", xlabel=f"recall at {K}", yscale="log")
+        axis.grid(alpha=0.3, which="both")
+    axis.legend(fontsize=8)
+    figure.axes[0].set_ylabel("microseconds a query")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=130)
+
+
+def main() -> None:
+    """Measures, prints and writes the tables."""
+    flags = _harness.parser(__doc__)
+    flags.set_defaults(repeats=7)
+    _harness.add_threads(flags)
+    flags.add_argument(
+        "--vectors", type=Path, metavar="FILE.npy", help="real vectors, [N, D]; the last 512 are queries"
+    )
+    flags.add_argument(
+        "--slots", type=int, default=1_000_000, help="of the vectors that are drawn (default: %(default)s)"
+    )
+    flags.add_argument("--features", type=int, default=128, help="of drawn vectors (default: %(default)s)")
+    flags.add_argument("--batches", type=int, nargs="+", default=[1, 64, 512], help="queries (default: 1 64 512)")
+    flags.add_argument("--no-hnsw", action="store_true", help="leave HNSW out: it takes minutes to build")
+    flags.add_argument("--plot", type=Path, metavar="FILE.png", help="draw recall and time")
+    flags.add_argument("--quick", action="store_true", help="100,000 slots, 3 repeats, and --no-hnsw")
+    args = flags.parse_args()
+    if args.quick:
+        args.slots, args.repeats, args.no_hnsw = 100_000, 3, True
+    _harness.keep_threads(flags, args.threads)
+    vectors = _vectors(flags, args)
+    keys, queries = vectors[: -max(args.batches)], vectors[-max(args.batches) :]
+    faiss = load_faiss(args.threads)
+    rows, verdicts = exact_rows(faiss, keys, queries, [batch for batch in args.batches if batch <= 64], args.repeats)
+    more, other, points, seconds = list_rows(faiss, keys, queries, args.batches, args.repeats, not args.no_hnsw)
+    settings = {
+        "slots": len(keys),
+        "features": keys.shape[1],
+        "threads": args.threads,
+        "repeats": args.repeats,
+        "vectors": str(args.vectors or "drawn"),
+        "faiss": getattr(faiss, "__version__", None),
+        "build seconds": {name: round(value, 2) for name, value in seconds.items()},
+        "verdicts": verdicts + other,
+        "peak GiB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+    }
+    _harness.report(args.json, settings, COLUMNS, rows + more)
+    print("\n".join(["built in seconds: " + str(settings["build seconds"]), *settings["verdicts"]]))
+    if args.plot:
+        plot(points, args.plot)
+
+
+def _vectors(flags: argparse.ArgumentParser, args: argparse.Namespace) -> np.ndarray:
+    if args.vectors is None:
+        return clustered(args.slots, args.features, max(args.batches))
+    vectors = np.load(args.vectors, mmap_mode="r")
+    if vectors.ndim != 2 or len(vectors) <= 2 * max(args.batches):
+        flags.error(
+            f"--vectors: expected an array [N, D] of more than {2 * max(args.batches)} rows, got {vectors.shape}"
+        )
+    return np.ascontiguousarray(vectors, dtype=np.float32)
+
+
+if __name__ == "__main__":
+    main()
