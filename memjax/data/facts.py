@@ -3,8 +3,8 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Sequence
-from typing import Literal
+from collections.abc import Iterable, Sequence, Set
+from typing import Any, Literal
 
 import numpy as np
 
@@ -204,9 +204,7 @@ class FactEncoder:
         return starts.astype(np.int32), (order // self.keys.shape[1]).astype(np.int32)
 
 
-def build_vocabulary(
-    graph: KnowledgeGraph, questions: Iterable[Question], bag: Bag = "phrases"
-) -> Vocabulary:
+def build_vocabulary(graph: KnowledgeGraph, questions: Iterable[Question], bag: Bag = "phrases") -> Vocabulary:
     """The words and relations that have embeddings of their own, then the phrase tokens of entities.
 
     Args:
@@ -250,7 +248,7 @@ def paths_to_answers(graph: KnowledgeGraph, question: Question) -> list[tuple[in
     return [(step,) for step, score in enumerate(scores) if score == best > 0]
 
 
-def f1(found: set[int], gold: set[int]) -> float:
+def f1(found: Set[Any], gold: Set[Any]) -> float:
     """The harmonic mean of precision and recall of a set of answers: 2 |both| / (|found| + |gold|).
 
     Example:

@@ -106,9 +106,7 @@ def read_triples(path: str | os.PathLike[str]) -> list[Triple]:
     return list(triples)
 
 
-def read_questions(
-    path: str | os.PathLike[str], types_path: str | os.PathLike[str] | None = None
-) -> list[Question]:
+def read_questions(path: str | os.PathLike[str], types_path: str | os.PathLike[str] | None = None) -> list[Question]:
     """Reads questions.
 
     Args:
@@ -157,9 +155,7 @@ def load_triples(root: str | os.PathLike[str]) -> list[Triple]:
     return read_triples(_find(pathlib.Path(root), "kb.txt", "kb_union.txt"))
 
 
-def load_questions(
-    root: str | os.PathLike[str], hops: int, split: str, *, paraphrases: bool = False
-) -> list[Question]:
+def load_questions(root: str | os.PathLike[str], hops: int, split: str, *, paraphrases: bool = False) -> list[Question]:
     """Reads the questions of a folder, with their types.
 
     Args:

@@ -10,12 +10,12 @@ from flax import struct
 
 from memjax.memory import Memory
 from memjax.models import FactMemNN
-from memjax.recipes._scan import Hits, Queries, exact
+from memjax.search import Queries, exact
 from memjax.training import Facts
-from memjax.typing import NUM_SPECIAL, Array
+from memjax.typing import NUM_SPECIAL, Array, SearchFn
 
-#: `fn(k)` makes a search: `search(queries, memory) -> hits`.
-MakeSearch = Callable[[int], Callable[[Queries, Memory], Hits]]
+#: `fn(k)` makes the search for the k best slots, as `memjax.search.exact` does.
+MakeSearch = Callable[[int], SearchFn]
 
 
 @struct.dataclass
@@ -26,6 +26,7 @@ class Chains:
         slots: the fact found at each hop; -1 = none.
         steps: relation and side of each.
         scores: of each.
+        candidates: how many facts were scored, at all hops and for all chains followed.
         starts: the entity that the first fact was found by.
         ends: the entity that the last fact leads to.
     """
@@ -33,6 +34,7 @@ class Chains:
     slots: Array  # int32 [Q, P]
     steps: Array  # int32 [Q, P]
     scores: Array  # [Q, P]
+    candidates: Array  # int32 [Q]
     starts: Array  # int32 [Q]
     ends: Array  # int32 [Q]
 
@@ -46,6 +48,7 @@ def find_chains(
     *,
     hops: int,
     width: int,
+    tolerance: float,
     make_search: MakeSearch = exact,
 ) -> Chains:
     """Finds for each question the chain of facts with the highest sum of scores.
@@ -62,6 +65,7 @@ def find_chains(
             whose name the question matches better counts.
         hops: P.
         width: chains kept at each hop but the last.
+        tolerance: a chain is given up at a hop whose score is lower by more than this than that of the best one.
         make_search: makes the search for the k best slots.
 
     Returns:
@@ -76,16 +80,22 @@ def find_chains(
     total = jnp.zeros((num_questions, 1))
     nothing = jnp.full((num_questions, 1, 0), -1, jnp.int32)
     slots, steps, scores = nothing, nothing, nothing.astype(total.dtype)
-    starts = here
+    starts, candidates = here, jnp.zeros(num_questions, jnp.int32)
     for hop in range(hops):
         last = hop + 1 == hops
         kept = 1 if last else width
         vectors = jax.vmap(jax.vmap(model.vector))(query)  # [Q, K, W]
         # As many more as the chain holds already: these may be among the best.
-        hits = make_search(kept + hop)(Queries(vector=vectors.reshape(-1, vectors.shape[-1])), memory)
-        hits = jax.tree.map(lambda leaf: leaf.reshape(*total.shape, -1), hits)  # [Q, K, K']
+        words = query.tokens.reshape(-1, query.tokens.shape[-1])
+        search = make_search(min(kept + hop, memory.num_slots))
+        hits = search(Queries(vectors.reshape(-1, vectors.shape[-1]), words), memory)
+        chains = total.shape  # [Q, K]
+        hits = jax.tree.map(lambda leaf, chains=chains: leaf.reshape(*chains, -1), hits)  # [Q, K, K']
+        alive = (total > -jnp.inf)[..., None]
+        candidates = candidates + jnp.where(alive, hits.candidates, 0).sum(axis=(1, 2))
         again = jnp.any(hits.slots[..., None] == slots[:, :, None], axis=-1)
-        value = jnp.where(hits.valid & ~again, hits.scores, -jnp.inf)
+        value = jnp.where(hits.valid & ~again & alive, hits.scores, -jnp.inf)
+        value = jnp.where(value >= value.max(axis=(1, 2), keepdims=True) - tolerance, value, -jnp.inf)
         sums = (total[..., None] + value).reshape(num_questions, -1)
         kept = min(kept, sums.shape[1])
         total, places = jax.lax.top_k(sums, kept)  # [Q, kept]
@@ -110,7 +120,7 @@ def find_chains(
         if not last:
             query = jax.vmap(jax.vmap(model.follow))(query, step, facts.names[there], facts.names[known])
         here = there
-    return Chains(slots[:, 0], steps[:, 0], scores[:, 0], starts[:, 0], here[:, 0])
+    return Chains(slots[:, 0], steps[:, 0], scores[:, 0], candidates, starts[:, 0], here[:, 0])
 
 
 def _stands_as_object(facts: Facts, found: Array, here: Array, vectors: Any) -> Array:

@@ -93,7 +93,6 @@ ADAPTIVE = AnsweringConfig(
 RECIPES = {"default": AnsweringConfig(), "adaptive": ADAPTIVE, "paper": PAPER}
 
 
-
 @dataclasses.dataclass(frozen=True)
 class KnowledgeConfig:
     """Everything that decides what a run over a knowledge base gives.
@@ -109,10 +108,10 @@ class KnowledgeConfig:
     """Exact matches count, with a trained weight; embeddings alone otherwise."""
     features: int = 128
     """n, size of the embeddings."""
-    code_scale: float = 20.0
+    code_scale: float = 3.0
     """What the random code of a phrase matches itself with, before training."""
     supervision: Literal["answers", "types"] = "answers"
-    """Right facts at the first hop: those that lead to the answers, or those of the question's type. More hops: types."""
+    """Right facts: those that lead to the answers (1 hop), or those of the question's type (more hops, always)."""
     loss: Literal["hinge", "softmax"] = "softmax"
     """Of one ranking."""
     negatives: Literal["sampled", "in_batch", "hashed"] = "hashed"
@@ -127,6 +126,8 @@ class KnowledgeConfig:
     """Passes over the training questions."""
     beam: int = 8
     """Chains that are followed side by side, with more than one hop."""
+    tolerance: float = 4.0
+    """A chain is given up at a hop whose score is lower by more than this than that of the best one."""
     seed: int = 0
     """Of initial weights, order and negatives."""
 
@@ -136,7 +137,7 @@ class KnowledgeConfig:
             _checks.positive(name, getattr(self, name))
         _checks.one_of("bag", self.bag, ("words", "phrases", "both"))
         _checks.one_of("supervision", self.supervision, ("answers", "types"))
-        for name in ("learning_rate", "margin", "code_scale"):
+        for name in ("learning_rate", "margin", "code_scale", "tolerance"):
             value = getattr(self, name)
             if not (isinstance(value, (int, float)) and 0 <= value < float("inf")):
                 raise ValueError(f"{name}: expected a number of at least 0, got {value!r}")

@@ -104,10 +104,15 @@ class MetaQA:
         return KnowledgeGraph.build(metaqa.load_triples(find_data(self.data)))
 
     def questions(self, split: str) -> tuple[metaqa.Question, ...]:
-        """The questions of a split: train and valid are parts of the dev file, drawn once and for all; or test."""
+        """The questions of a split.
+
+        Args:
+            split: train or valid, parts of the dev file that are drawn once and for all; test; or paraphrased, machine
+                paraphrases of the test questions (1 hop).
+        """
         root = find_data(self.data)
-        if split == "test":
-            return tuple(metaqa.load_questions(root, self.hops, "test"))
+        if split in ("test", "paraphrased"):
+            return tuple(metaqa.load_questions(root, self.hops, "test", paraphrases=split == "paraphrased"))
         questions = metaqa.load_questions(root, self.hops, "dev")
         order = np.random.default_rng(0).permutation(len(questions))
         num_valid = int(len(questions) * self.valid_part)

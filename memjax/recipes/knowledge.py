@@ -19,12 +19,12 @@ from memjax.data.metaqa import Question
 from memjax.errors import RunError
 from memjax.memory import Memory, empty, write_many
 from memjax.models import FactMemNN
-from memjax.recipes._scan import exact
 from memjax.recipes.chains import Chains, MakeSearch, find_chains
 from memjax.recipes.config import KnowledgeConfig
 from memjax.recipes.corpora import MetaQA
 from memjax.recipes.fit import ReportFn, check_options, check_seeds, fit, start_run
 from memjax.recipes.runs import Run, open_run
+from memjax.search import exact
 from memjax.training import (
     FactBatch,
     Facts,
@@ -121,6 +121,7 @@ def build_knowledge_program(
             entities,
             hops=config.corpus.hops,
             width=config.beam,
+            tolerance=config.tolerance,
             make_search=make_search,
         )
 
@@ -192,6 +193,7 @@ def train_knowledge(
     resume: bool = False,
     overwrite: bool = False,
     tensorboard: bool = False,
+    make_search: MakeSearch = exact,
     report: ReportFn = lambda done, epochs, metrics: None,
 ) -> TrainedKnowledge:
     """Trains over a knowledge base.
@@ -205,6 +207,7 @@ def train_knowledge(
         resume: go on with the run in `folder` from its last checkpoint, to the same bits as if it had not stopped.
         overwrite: replace the run in `folder`.
         tensorboard: also write TensorBoard events.
+        make_search: how facts are searched for when questions are asked; training does not search.
         report: called after each epoch.
 
     Returns:
@@ -225,7 +228,7 @@ def train_knowledge(
     run = start_run(config, seeds, encoder.vocabulary, folder, resume, overwrite)
     facts, _ = encode_facts(encoder)
     corpus = encode_questions(encoder, facts, questions, config.supervision, config.corpus.hops)
-    program = build_knowledge_program(config, encoder.vocabulary, graph.num_steps, len(corpus))
+    program = build_knowledge_program(config, encoder.vocabulary, graph.num_steps, len(corpus), make_search)
     params = fit(program, config, seeds, corpus, run, tensorboard, report)
     return TrainedKnowledge(config, encoder, program, params, _entities(graph, questions))
 

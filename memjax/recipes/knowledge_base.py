@@ -30,6 +30,7 @@ class KnowledgeReply:
         supports: the facts found, one for each hop, as (subject, relation, object).
         scores: of each fact.
         entity: the entity that the chain begins at.
+        candidates: how many facts were scored.
         unknown: words of the question that training never met; they were left out.
     """
 
@@ -38,6 +39,7 @@ class KnowledgeReply:
     supports: tuple[Triple, ...]
     scores: tuple[float, ...]
     entity: str
+    candidates: int
     unknown: tuple[str, ...]
 
 
@@ -58,7 +60,7 @@ class KnowledgeBase:
         >>> asked = [Question(f"{word} [Film {i}]", (f"{relation} {i}",))
         ...          for i in range(3) for word, relation in (("who made", "by"), ("where is", "in"))]
         >>> trained = train_knowledge(
-        ...     KnowledgeConfig(features=16, epochs=20), graph=KnowledgeGraph.build(films), questions=asked)
+        ...     KnowledgeConfig(epochs=20, batch_size=4), graph=KnowledgeGraph.build(films), questions=asked)
         >>> reply = KnowledgeBase(trained).ask("Who made Film 3?")
         >>> reply.answers, reply.supports
         (('by 3',), (('Film 3', 'by', 'by 3'),))
@@ -127,7 +129,7 @@ class KnowledgeBase:
         Returns:
             `hits@1`: the end of the best chain is an answer; `f1`: mean over questions of F1 between the sets; both
             also over the questions whose entity training questions were about (`seen`) and the others (`unseen`),
-            where there are any.
+            where there are any; `candidates`: facts scored for a question, the mean.
         """
         replies = self.ask_all([question.text for question in questions])
         seen = np.array([self.graph.entity(question.entity) in self._seen for question in questions])
@@ -138,6 +140,7 @@ class KnowledgeBase:
             for name, values in (("hits@1", hits), ("f1", scores)):
                 if rows.any():
                     results[name + suffix] = round(100 * float(np.mean(np.array(values)[rows])), 4)
+        results["candidates"] = round(float(np.mean([reply.candidates for reply in replies])), 1)
         return results
 
     def _encode(self, question: str) -> tuple[list[int], int, list[str]]:
@@ -148,7 +151,7 @@ class KnowledgeBase:
 
     def _reply(self, chains: Chains, row: int, unknown: list[str]) -> KnowledgeReply:
         if chains.slots[row].min() < 0:
-            return KnowledgeReply("", (), (), (), "", tuple(unknown))
+            return KnowledgeReply("", (), (), (), "", int(chains.candidates[row]), tuple(unknown))
         names, relations = self.graph.entities, self.graph.relations
         triples = self.graph.triples[chains.slots[row]].tolist()
         start, end = int(chains.starts[row]), int(chains.ends[row])
@@ -159,6 +162,7 @@ class KnowledgeBase:
             supports=tuple((names[s], relations[r], names[o]) for s, r, o in triples),
             scores=tuple(chains.scores[row].tolist()),
             entity=names[start],
+            candidates=int(chains.candidates[row]),
             unknown=tuple(unknown),
         )
 
