@@ -48,6 +48,8 @@ MODELS = {
 #: Columns of Table 2: how facts are searched for.
 SEARCHES: dict[str, MakeSearch] = {"no hashing": exact}
 
+#: Rows that also answer machine paraphrases of the test questions.
+PARAPHRASED = ("embeddings + match", "paraphrase training")
 #: Questions of the timing.
 NUM_TIMED = 1024
 
@@ -96,7 +98,7 @@ def _row(name: str, settings: KnowledgeConfig, search: str, config: Config) -> d
         )
     questions = settings.corpus.questions(config.split)
     results: dict[str, Any] = measure_knowledge(trained, questions)
-    if settings.corpus.hops == 1 and config.split == "test":
+    if config.split == "test" and name.split(" | ")[0] in PARAPHRASED:
         others = measure_knowledge(trained, settings.corpus.questions("paraphrased"))
         results["hits@1 paraphrased"] = others["hits@1"]
     return {**results, "milliseconds": _milliseconds(KnowledgeBase(trained), questions[:NUM_TIMED])}
@@ -105,7 +107,7 @@ def _row(name: str, settings: KnowledgeConfig, search: str, config: Config) -> d
 def _milliseconds(knowledge: KnowledgeBase, questions: Any) -> float:
     """Wall-clock time of a question among many, after a first call that compiles."""
     texts = [question.text for question in questions]
-    knowledge.ask_all(texts[:64])
+    knowledge.ask_all(texts[:256])
     times = []
     for _ in range(3):
         start = time.perf_counter()

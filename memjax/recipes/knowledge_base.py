@@ -16,8 +16,10 @@ from memjax.recipes.knowledge import TrainedKnowledge, encode_facts, load_knowle
 from memjax.recipes.runs import open_run, read_results
 from memjax.training.files import write_json
 
-#: Tokens of a question, at most; questions that are answered side by side.
-MAX_TOKENS, BATCH = 64, 64
+#: Tokens of a question, at most.
+MAX_TOKENS = 64
+#: Chains that are followed side by side, of all questions together: bounds the temporary memory.
+MAX_CHAINS = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +79,8 @@ class KnowledgeBase:
         self._seen = trained.seen
         self._params = jax.tree.map(lambda leaf: leaf[seed_index], trained.params)
         self._program = trained.program
+        config = trained.config
+        self._side_by_side = max(MAX_CHAINS // (config.beam if config.corpus.hops > 1 else 1), 1)
         self._facts, self._memory = encode_facts(trained.encoder)
 
     @classmethod
@@ -105,7 +109,7 @@ class KnowledgeBase:
         """
         encoded = [self._encode(question) for question in questions]
         replies: list[KnowledgeReply] = []
-        size = min(BATCH, len(encoded)) or 1
+        size = max(min(self._side_by_side, len(encoded)), 1)
         for start in range(0, len(encoded), size):
             part = encoded[start : start + size]
             tokens = np.zeros((size, MAX_TOKENS), np.int32)
