@@ -6,6 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -43,13 +44,11 @@ class KnowledgeProgram:
     """What a run does on the device.
 
     Attributes:
-        model: the structure; its own parameters are not used.
         init: `fn(seeds [R]) -> state`.
         epoch: `fn(state, corpus) -> (state, metrics [R])`; the state is donated.
         chains: `fn(params, facts, memory, questions [Q, S], entities [Q]) -> chains`, of one seed.
     """
 
-    model: FactMemNN
     init: Callable[[Array], TrainState]
     epoch: Callable[[TrainState, FactBatch], tuple[TrainState, dict[str, Array]]]
     chains: Callable[[PyTree, Facts, Memory, Array, Array], Chains]
@@ -91,26 +90,37 @@ def build_knowledge_program(
         make_search: how facts are searched for.
     """
     updates = max(num_examples // config.batch_size, 1) * config.epochs
+    shared = dataclasses.replace(config, corpus=MetaQA(hops=config.corpus.hops), seed=0)
+    sizes = (vocabulary.num_words, num_trained(vocabulary), num_steps)
+    init, epoch = _training(shared, sizes, updates)
+    return KnowledgeProgram(init=init, epoch=epoch, chains=_chains(shared, sizes, make_search))
+
+
+def _model(config: KnowledgeConfig, sizes: tuple[int, int, int], key: Array) -> FactMemNN:
+    return FactMemNN(*sizes, config.features, match=config.match, code_scale=config.code_scale, rngs=nnx.Rngs(key))
+
+
+def _structure(config: KnowledgeConfig, sizes: tuple[int, int, int]) -> FactMemNN:
+    """A model without parameters."""
+    return nnx.eval_shape(lambda: _model(config, sizes, jax.random.key(0)))
+
+
+@functools.lru_cache(maxsize=8)
+def _training(config: KnowledgeConfig, sizes: tuple[int, int, int], updates: int) -> tuple[Any, Any]:
     optimizer = optax.adam(optax.cosine_decay_schedule(config.learning_rate, updates))
-
-    def build(key: Array) -> FactMemNN:
-        return FactMemNN(
-            vocabulary.num_words,
-            num_trained(vocabulary),
-            num_steps,
-            config.features,
-            match=config.match,
-            code_scale=config.code_scale,
-            rngs=nnx.Rngs(key),
-        )
-
-    model = nnx.eval_shape(lambda: build(jax.random.key(0)))
     loss = make_facts_loss(loss=config.loss, negatives=config.negatives, margin=config.margin)
-    epoch = make_epoch(make_step(model, optimizer, loss), config.batch_size)
+    epoch = make_epoch(make_step(_structure(config, sizes), optimizer, loss), config.batch_size)
 
     def init(seed: Array) -> TrainState:
         weights, run = jax.random.split(jax.random.key(seed))
-        return create_state(build(weights), optimizer, run)
+        return create_state(_model(config, sizes, weights), optimizer, run)
+
+    return jax.jit(jax.vmap(init)), jax.jit(functools.partial(_one_after_another, epoch), donate_argnums=0)
+
+
+@functools.lru_cache(maxsize=8)
+def _chains(config: KnowledgeConfig, sizes: tuple[int, int, int], make_search: MakeSearch) -> Any:
+    model = _structure(config, sizes)
 
     def chains(params: PyTree, facts: Facts, memory: Memory, questions: Array, entities: Array) -> Chains:
         return find_chains(
@@ -125,12 +135,7 @@ def build_knowledge_program(
             make_search=make_search,
         )
 
-    return KnowledgeProgram(
-        model=model,
-        init=jax.jit(jax.vmap(init)),
-        epoch=jax.jit(functools.partial(_one_after_another, epoch), donate_argnums=0),
-        chains=jax.jit(chains),
-    )
+    return jax.jit(chains)
 
 
 def _one_after_another(

@@ -83,7 +83,7 @@ def graph():
 @pytest.fixture(scope="module")
 def one_hop(graph):
     asked = [question for question in ONE_HOP if "Film 7" not in question.text]
-    return train_knowledge(CONFIG, seeds=(0, 1), graph=graph, questions=asked)
+    return train_knowledge(dataclasses.replace(CONFIG, epochs=60), seeds=(0, 1), graph=graph, questions=asked)
 
 
 def test_questions_about_entities_seen_and_unseen_are_answered(one_hop):

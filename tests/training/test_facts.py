@@ -48,8 +48,8 @@ def test_facts_are_drawn_from_the_group_and_not_found_again(batch):
     one = min(rows)
     drawn, there = draw(keys, jnp.int32(entity), jnp.int32(step), jnp.array([one]))
     assert set(drawn.tolist()) == rows - {one} and there.all()
-    for entity, step, found in ((entity, step, sorted(rows)), (entity, step - 1, [-1, -1]), (-1, step, [-1, -1])):
-        assert not draw(keys, jnp.int32(entity), jnp.int32(step), jnp.array(found))[1].any()
+    for where, by, found in ((entity, step, sorted(rows)), (entity, step - 1, [-1, -1]), (-1, step, [-1, -1])):
+        assert not draw(keys, jnp.int32(where), jnp.int32(by), jnp.array(found))[1].any()
 
 
 def test_facts_of_a_bucket_share_a_token(batch):
@@ -78,7 +78,7 @@ def test_the_loss_falls_to_zero_where_right_facts_win(batch, loss, negatives):
     loss_fn = make_facts_loss(loss=loss, negatives=negatives, margin=0.1, num_sampled=8, num_hashed=4)
     model = build()
     value, metrics = loss_fn(model, batch, jax.random.key(0))
-    assert value > 0 and metrics["hop_1"] == value
+    assert metrics["hop_1"] == value >= 0 and (value > 0 or loss == "hinge")
     for relation, word in (("a", "of"), ("bb", "with")):  # by hand: each word of a question asks for one relation
         row, column = (ENCODER.vocabulary.encode([name])[0] - 2 for name in (word, f"relation|{relation}"))
         code = 20 * jnp.eye(8)[len(relation)]
