@@ -523,7 +523,10 @@ def fact_score(
 
 
 def answers(triples: Sequence[tuple[int, int, int]], start: int, steps: Sequence[int]) -> set[int]:
-    """The entities that steps lead to, never `start`: step 2 r is from subject to object of relation r, 2 r + 1 back."""
+    """The entities that steps lead to, never `start`.
+
+    Step 2 r goes from subject to object of relation r, step 2 r + 1 from object to subject.
+    """
     current = {start}
     for step in steps:
         found = set()
