@@ -3,12 +3,19 @@
 
 import io
 
+import jax
 import pytest
 
 from memjax.cli import main
 
 pytest.importorskip("tyro", reason="the extra `app` is not installed")
 pytest.importorskip("rich", reason="the extra `app` is not installed")
+
+
+@pytest.fixture(autouse=True)
+def quick_compiles_here(quick_compiles):
+    """A few triples: compiling costs more than running."""
+    jax.config.update("jax_disable_most_optimizations", True)
 
 
 def write_corpus(root):

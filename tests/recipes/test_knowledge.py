@@ -75,6 +75,12 @@ def write_corpus(root):
     return root
 
 
+@pytest.fixture(autouse=True)
+def quick_compiles_here(quick_compiles):
+    """A few triples: compiling costs more than running."""
+    jax.config.update("jax_disable_most_optimizations", True)
+
+
 @pytest.fixture(scope="module")
 def graph():
     return KnowledgeGraph.build(TRIPLES)
@@ -82,6 +88,7 @@ def graph():
 
 @pytest.fixture(scope="module")
 def one_hop(graph):
+    jax.config.update("jax_disable_most_optimizations", True)
     asked = [question for question in ONE_HOP if "Film 7" not in question.text]
     return train_knowledge(dataclasses.replace(CONFIG, epochs=60), seeds=(0, 1), graph=graph, questions=asked)
 

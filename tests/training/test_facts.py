@@ -11,7 +11,7 @@ from memjax.data.facts import FactEncoder, KnowledgeGraph, build_vocabulary
 from memjax.data.metaqa import Question
 from memjax.models import FactMemNN
 from memjax.recipes.knowledge import encode_facts, encode_questions
-from memjax.training import make_facts_loss
+from memjax.training import make_facts_loss, with_params
 from memjax.training.facts import _is_right
 
 TRIPLES = [
@@ -41,12 +41,12 @@ def test_facts_are_drawn_from_the_group_and_not_found_again(batch):
     (step,) = GRAPH.steps((("bb", "object"),))
     rows = set(GRAPH.rows(entity, step).tolist())
     assert len(rows) == 2
-    draw = jax.vmap(facts.draw, in_axes=(0, None, None, None))
+    draw = jax.jit(jax.vmap(facts.draw, in_axes=(0, None, None, None)))
     keys = jax.random.split(jax.random.key(0), 40)
-    drawn, there = draw(keys, jnp.int32(entity), jnp.int32(step), jnp.array([-1]))
+    drawn, there = draw(keys, jnp.int32(entity), jnp.int32(step), jnp.array([-1, -1]))
     assert set(drawn.tolist()) == rows and there.all()
     one = min(rows)
-    drawn, there = draw(keys, jnp.int32(entity), jnp.int32(step), jnp.array([one]))
+    drawn, there = draw(keys, jnp.int32(entity), jnp.int32(step), jnp.array([one, -1]))
     assert set(drawn.tolist()) == rows - {one} and there.all()
     for where, by, found in ((entity, step, sorted(rows)), (entity, step - 1, [-1, -1]), (-1, step, [-1, -1])):
         assert not draw(keys, jnp.int32(where), jnp.int32(by), jnp.array(found))[1].any()
@@ -54,10 +54,11 @@ def test_facts_are_drawn_from_the_group_and_not_found_again(batch):
 
 def test_facts_of_a_bucket_share_a_token(batch):
     tokens = batch.questions[0]
-    drawn = batch.facts.draw_bucket(jax.random.key(0), tokens, 50)
+    draw = jax.jit(batch.facts.draw_bucket, static_argnums=2)
+    drawn = draw(jax.random.key(0), tokens, 50)
     shared = set(tokens.tolist()) - {0, 1}
     assert all(shared & set(row.tolist()) for row in batch.facts.keys[drawn])
-    assert batch.facts.draw_bucket(jax.random.key(0), jnp.zeros(3, jnp.int32), 4).shape == (4,)
+    assert draw(jax.random.key(0), jnp.zeros(tokens.shape, jnp.int32), 50).shape == (50,)
 
 
 def test_all_facts_that_lead_to_an_answer_are_right(batch):
@@ -76,15 +77,16 @@ def triples():
 @pytest.mark.parametrize(("loss", "negatives"), [("softmax", "hashed"), ("hinge", "in_batch"), ("hinge", "sampled")])
 def test_the_loss_falls_to_zero_where_right_facts_win(batch, loss, negatives):
     loss_fn = make_facts_loss(loss=loss, negatives=negatives, margin=0.1, num_sampled=8, num_hashed=4)
+    jitted = jax.jit(lambda params: loss_fn(with_params(build(), params), batch, jax.random.key(0)))
     model = build()
-    value, metrics = loss_fn(model, batch, jax.random.key(0))
+    value, metrics = jitted(nnx.to_pure_dict(nnx.state(model, nnx.Param)))
     assert metrics["hop_1"] == value >= 0 and (value > 0 or loss == "hinge")
     for relation, word in (("a", "of"), ("bb", "with")):  # by hand: each word of a question asks for one relation
         row, column = (ENCODER.vocabulary.encode([name])[0] - 2 for name in (word, f"relation|{relation}"))
         code = 20 * jnp.eye(8)[len(relation)]
         model.words[...] = model.words[...].at[0, row].set(code).at[1, column].set(code)
     model.match_weights[...] = jnp.array([0.0, 300.0])
-    assert loss_fn(model, batch, jax.random.key(0))[0] < 1e-3
+    assert jitted(nnx.to_pure_dict(nnx.state(model, nnx.Param)))[0] < 1e-3
 
 
 def test_questions_that_nothing_answers_are_left_out(batch):
