@@ -16,8 +16,7 @@ import numpy as np
 
 from experiments import common
 from memjax.recipes import KnowledgeBase, KnowledgeConfig, MetaQA, measure_knowledge, progress, train_knowledge
-from memjax.recipes.chains import MakeSearch
-from memjax.search import exact
+from memjax.recipes.knowledge_base import SearchOf, exact_search
 
 _OURS = KnowledgeConfig()
 #: Embeddings alone have to tell all names apart by their codes, so these weigh more.
@@ -46,7 +45,7 @@ MODELS = {
     "3 hops, one chain": _more_hops(3, dataclasses.replace(_OURS, beam=1)),
 }
 #: Columns of Table 2: how facts are searched for.
-SEARCHES: dict[str, MakeSearch] = {"no hashing": exact}
+SEARCHES: dict[str, SearchOf] = {"no hashing": exact_search}
 
 #: Rows that also answer machine paraphrases of the test questions.
 PARAPHRASED = ("embeddings + match", "paraphrase training")
@@ -93,15 +92,16 @@ def main(config: Config) -> None:
 def _row(name: str, settings: KnowledgeConfig, search: str, config: Config) -> dict[str, Any]:
     """Trains the seeds, measures each, and times one."""
     with progress(name) as report:
-        trained = train_knowledge(
-            settings, seeds=tuple(range(config.seeds)), make_search=SEARCHES[search], report=report
-        )
+        trained = train_knowledge(settings, seeds=tuple(range(config.seeds)), report=report)
     questions = settings.corpus.questions(config.split)
-    results: dict[str, Any] = measure_knowledge(trained, questions)
+    results: dict[str, Any] = measure_knowledge(trained, questions, SEARCHES[search])
     if config.split == "test" and name.split(" | ")[0] in PARAPHRASED:
-        others = measure_knowledge(trained, settings.corpus.questions("paraphrased"))
+        others = measure_knowledge(trained, settings.corpus.questions("paraphrased"), SEARCHES[search])
         results["hits@1 paraphrased"] = others["hits@1"]
-    return {**results, "milliseconds": _milliseconds(KnowledgeBase(trained), questions[:NUM_TIMED])}
+    return {
+        **results,
+        "milliseconds": _milliseconds(KnowledgeBase(trained, search=SEARCHES[search]), questions[:NUM_TIMED]),
+    }
 
 
 def _milliseconds(knowledge: KnowledgeBase, questions: Any) -> float:

@@ -147,14 +147,17 @@ class FactMemNN(nnx.Module):
         Returns:
             `[W]`; token t is at t - 2.
         """
-        phrases = jnp.arange(self.num_trained, self.num_tokens) + NUM_SPECIAL
-        codes = random_codes(phrases, self.features, query.embedded.dtype)
-        vector = jnp.concatenate([self.words[1] @ query.embedded, codes @ query.embedded])  # [W]
+        vector = self.token_vectors() @ query.embedded  # [W]
         if self.match_weights is None:
             return vector
         known = query.tokens >= NUM_SPECIAL
         places = jnp.where(known, query.tokens - NUM_SPECIAL, self.num_tokens)
         return vector.at[places].add(jnp.where(known, query.weights, 0), mode="drop")
+
+    def token_vectors(self) -> Array:
+        """U_y: the embedding of each token of a memory, `[W, n]`; token t is at t - 2. Cluster hashes take them."""
+        phrases = jnp.arange(self.num_trained, self.num_tokens) + NUM_SPECIAL
+        return jnp.concatenate([self.words[1], random_codes(phrases, self.features, self.words.dtype)])
 
     def _embed(self, role: int, tokens: Array) -> Array:
         """The sum of the embeddings `[n]` of tokens `[S]`, for the question (role 0) or a memory (1)."""

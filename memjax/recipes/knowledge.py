@@ -20,12 +20,10 @@ from memjax.data.metaqa import Question
 from memjax.errors import RunError
 from memjax.memory import Memory, empty, write_many
 from memjax.models import FactMemNN
-from memjax.recipes.chains import Chains, MakeSearch, find_chains
 from memjax.recipes.config import KnowledgeConfig
 from memjax.recipes.corpora import MetaQA
 from memjax.recipes.fit import ReportFn, check_options, check_seeds, fit, start_run
 from memjax.recipes.runs import Run, open_run
-from memjax.search import exact
 from memjax.training import (
     FactBatch,
     Facts,
@@ -34,7 +32,6 @@ from memjax.training import (
     make_epoch,
     make_facts_loss,
     make_step,
-    with_params,
 )
 from memjax.typing import Array, PyTree
 
@@ -46,12 +43,12 @@ class KnowledgeProgram:
     Attributes:
         init: `fn(seeds [R]) -> state`.
         epoch: `fn(state, corpus) -> (state, metrics [R])`; the state is donated.
-        chains: `fn(params, facts, memory, questions [Q, S], entities [Q]) -> chains`, of one seed.
+        model: the structure, without parameters.
     """
 
     init: Callable[[Array], TrainState]
     epoch: Callable[[TrainState, FactBatch], tuple[TrainState, dict[str, Array]]]
-    chains: Callable[[PyTree, Facts, Memory, Array, Array], Chains]
+    model: FactMemNN
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +75,6 @@ def build_knowledge_program(
     vocabulary: data.Vocabulary,
     num_steps: int,
     num_examples: int,
-    make_search: MakeSearch = exact,
 ) -> KnowledgeProgram:
     """The program of a configuration.
 
@@ -87,19 +83,19 @@ def build_knowledge_program(
         vocabulary: gives the number of tokens.
         num_steps: kinds of steps, twice the relations.
         num_examples: training questions; they set how fast the learning rate falls.
-        make_search: how facts are searched for.
     """
     updates = max(num_examples // config.batch_size, 1) * config.epochs
     shared = dataclasses.replace(config, corpus=MetaQA(hops=config.corpus.hops), seed=0)
     sizes = (vocabulary.num_words, num_trained(vocabulary), num_steps)
     init, epoch = _training(shared, sizes, updates)
-    return KnowledgeProgram(init=init, epoch=epoch, chains=_chains(shared, sizes, make_search))
+    return KnowledgeProgram(init=init, epoch=epoch, model=_structure(shared, sizes))
 
 
 def _model(config: KnowledgeConfig, sizes: tuple[int, int, int], key: Array) -> FactMemNN:
     return FactMemNN(*sizes, config.features, match=config.match, code_scale=config.code_scale, rngs=nnx.Rngs(key))
 
 
+@functools.lru_cache(maxsize=8)
 def _structure(config: KnowledgeConfig, sizes: tuple[int, int, int]) -> FactMemNN:
     """A model without parameters."""
     return nnx.eval_shape(lambda: _model(config, sizes, jax.random.key(0)))
@@ -116,26 +112,6 @@ def _training(config: KnowledgeConfig, sizes: tuple[int, int, int], updates: int
         return create_state(_model(config, sizes, weights), optimizer, run)
 
     return jax.jit(jax.vmap(init)), jax.jit(functools.partial(_one_after_another, epoch), donate_argnums=0)
-
-
-@functools.lru_cache(maxsize=8)
-def _chains(config: KnowledgeConfig, sizes: tuple[int, int, int], make_search: MakeSearch) -> Any:
-    model = _structure(config, sizes)
-
-    def chains(params: PyTree, facts: Facts, memory: Memory, questions: Array, entities: Array) -> Chains:
-        return find_chains(
-            with_params(model, params),
-            facts,
-            memory,
-            questions,
-            entities,
-            hops=config.corpus.hops,
-            width=config.beam,
-            tolerance=config.tolerance,
-            make_search=make_search,
-        )
-
-    return jax.jit(chains)
 
 
 def _one_after_another(
@@ -198,7 +174,6 @@ def train_knowledge(
     resume: bool = False,
     overwrite: bool = False,
     tensorboard: bool = False,
-    make_search: MakeSearch = exact,
     report: ReportFn = lambda done, epochs, metrics: None,
 ) -> TrainedKnowledge:
     """Trains over a knowledge base.
@@ -212,7 +187,6 @@ def train_knowledge(
         resume: go on with the run in `folder` from its last checkpoint, to the same bits as if it had not stopped.
         overwrite: replace the run in `folder`.
         tensorboard: also write TensorBoard events.
-        make_search: how facts are searched for when questions are asked; training does not search.
         report: called after each epoch.
 
     Returns:
@@ -233,7 +207,7 @@ def train_knowledge(
     run = start_run(config, seeds, encoder.vocabulary, folder, resume, overwrite)
     facts, _ = encode_facts(encoder)
     corpus = encode_questions(encoder, facts, questions, config.supervision, config.corpus.hops)
-    program = build_knowledge_program(config, encoder.vocabulary, graph.num_steps, len(corpus), make_search)
+    program = build_knowledge_program(config, encoder.vocabulary, graph.num_steps, len(corpus))
     params = fit(program, config, seeds, corpus, run, tensorboard, report)
     return TrainedKnowledge(config, encoder, program, params, _entities(graph, questions))
 

@@ -2,7 +2,8 @@
 """A trained Memory Network over a knowledge base: asked a question, it gives the answers and the triples behind."""
 
 import dataclasses
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jax
@@ -11,15 +12,28 @@ import numpy as np
 
 from memjax.data.facts import f1
 from memjax.data.metaqa import Question, Triple
-from memjax.recipes.chains import Chains
+from memjax.memory import Memory
+from memjax.models import FactMemNN
+from memjax.recipes.chains import Chains, MakeSearch, find_chains
 from memjax.recipes.knowledge import TrainedKnowledge, encode_facts, load_knowledge, restore_knowledge
 from memjax.recipes.runs import open_run, read_results
+from memjax.search import exact
+from memjax.training import Facts, with_params
 from memjax.training.files import write_json
+from memjax.typing import Array, PyTree
 
 #: Tokens of a question, at most.
 MAX_TOKENS = 64
 #: Chains that are followed side by side, of all questions together: bounds the temporary memory.
 MAX_CHAINS = 256
+
+#: `fn(model, memory)` -> what makes the search for the k best slots: an index may be built for them.
+SearchOf = Callable[[FactMemNN, Memory], MakeSearch]
+
+
+def exact_search(model: FactMemNN, memory: Memory) -> MakeSearch:
+    """Every fact is scored."""
+    return exact
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +65,7 @@ class KnowledgeBase:
     Args:
         trained: of `memjax.recipes.train_knowledge` or `load_knowledge`.
         seed_index: which of the models that were trained together.
+        search: how facts are searched for.
 
     Raises:
         ValueError: if there is no such model.
@@ -70,7 +85,7 @@ class KnowledgeBase:
     Reference: Weston et al. 2015, section 5.1.
     """
 
-    def __init__(self, trained: TrainedKnowledge, seed_index: int = 0):
+    def __init__(self, trained: TrainedKnowledge, seed_index: int = 0, search: SearchOf = exact_search):
         num_models = jax.tree.leaves(trained.params)[0].shape[0]
         if not 0 <= seed_index < num_models:
             raise ValueError(f"seed_index: expected 0 to {num_models - 1}, got {seed_index}")
@@ -78,10 +93,11 @@ class KnowledgeBase:
         self._encoder = trained.encoder
         self._seen = trained.seen
         self._params = jax.tree.map(lambda leaf: leaf[seed_index], trained.params)
-        self._program = trained.program
-        config = trained.config
-        self._side_by_side = max(MAX_CHAINS // (config.beam if config.corpus.hops > 1 else 1), 1)
+        config, model = trained.config, trained.program.model
         self._facts, self._memory = encode_facts(trained.encoder)
+        make_search = search(with_params(model, self._params), self._memory)
+        self._chains = _program(model, config.corpus.hops, config.beam, config.tolerance, make_search)
+        self._side_by_side = max(MAX_CHAINS // (config.beam if config.corpus.hops > 1 else 1), 1)
 
     @classmethod
     def load(cls, folder: str | Path, data_folder: str | None = None, seed_index: int = 0) -> "KnowledgeBase":
@@ -117,9 +133,7 @@ class KnowledgeBase:
             for row, (ids, entity, _) in enumerate(part):
                 tokens[row, : len(ids)] = ids
                 entities[row] = entity
-            found = self._program.chains(
-                self._params, self._facts, self._memory, jnp.asarray(tokens), jnp.asarray(entities)
-            )
+            found = self._chains(self._params, self._facts, self._memory, jnp.asarray(tokens), jnp.asarray(entities))
             chains: Chains = jax.tree.map(np.asarray, found)
             replies += [self._reply(chains, row, unknown) for row, (_, _, unknown) in enumerate(part)]
         return replies
@@ -171,10 +185,34 @@ class KnowledgeBase:
         )
 
 
-def measure_knowledge(trained: TrainedKnowledge, questions: Sequence[Question]) -> dict[str, list[float]]:
+@functools.lru_cache(maxsize=4)
+def _program(
+    model: FactMemNN, hops: int, width: int, tolerance: float, make_search: MakeSearch
+) -> Callable[[PyTree, Facts, Memory, Array, Array], Chains]:
+    """`fn(params, facts, memory, questions [Q, S], entities [Q]) -> chains`, jitted."""
+
+    def chains(params: PyTree, facts: Facts, memory: Memory, questions: Array, entities: Array) -> Chains:
+        return find_chains(
+            with_params(model, params),
+            facts,
+            memory,
+            questions,
+            entities,
+            hops=hops,
+            width=width,
+            tolerance=tolerance,
+            make_search=make_search,
+        )
+
+    return jax.jit(chains)
+
+
+def measure_knowledge(
+    trained: TrainedKnowledge, questions: Sequence[Question], search: SearchOf = exact_search
+) -> dict[str, list[float]]:
     """`KnowledgeBase.measure` of each of the models that were trained together: lists `[R]`."""
     num_models = jax.tree.leaves(trained.params)[0].shape[0]
-    results = [KnowledgeBase(trained, index).measure(questions) for index in range(num_models)]
+    results = [KnowledgeBase(trained, index, search).measure(questions) for index in range(num_models)]
     return {name: [result[name] for result in results] for name in results[0]}
 
 

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 
+from memjax import hashing
 from memjax.data.facts import KnowledgeGraph
 from memjax.data.metaqa import Question
 from memjax.errors import RunError
@@ -20,6 +21,8 @@ from memjax.recipes import (
     measure_knowledge,
     train_knowledge,
 )
+from memjax.search import hashed
+from memjax.typing import NUM_SPECIAL
 
 #: Films, of which film 3 has no genre: a dead end.
 TRIPLES = [
@@ -106,6 +109,16 @@ def test_questions_about_entities_seen_and_unseen_are_answered(one_hop):
         knowledge.ask("?")
     with pytest.raises(ValueError, match="seed_index: expected 0 to 1, got 2"):
         KnowledgeBase(one_hop, seed_index=2)
+
+
+def test_facts_are_found_through_an_index(one_hop):
+    def word_hash(model, memory):
+        index = hashing.build(memory, hashing.word_buckets(model.num_tokens + NUM_SPECIAL))
+        return lambda k: hashed(index, k, width=16)
+
+    results = measure_knowledge(one_hop, ONE_HOP, word_hash)
+    assert results["hits@1"] == results["f1"] == [100.0, 100.0]
+    assert max(results["candidates"]) < len(TRIPLES) / 4
 
 
 def test_chains_find_their_way_around_a_dead_end(graph):
