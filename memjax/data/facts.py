@@ -117,7 +117,7 @@ class KnowledgeGraph:
             current = set(np.concatenate(found).tolist()) - {start} if found else set()
         return current
 
-    def find_mention(self, text: str) -> tuple[str, int]:
+    def find_mention(self, text: str, common: Set[str] = frozenset()) -> tuple[str, int]:
         """Finds the entity that a question is about.
 
         Brackets mark it; without them it is the longest name whose words stand in the question, with a name that
@@ -125,6 +125,7 @@ class KnowledgeGraph:
 
         Args:
             text: a question.
+            common: words that questions are made of; a name of such words alone (there is a film "What?") comes last.
 
         Returns:
             The rest of the question, and a row of `entities`, or -1.
@@ -139,13 +140,19 @@ class KnowledgeGraph:
         if name:
             return rest, self.entity(name)
         words = tokenize(text)
-        for length in range(len(words), 0, -1):
-            for start in range(len(words) - length + 1):
-                found = self._by_words.get(tuple(words[start : start + length]))
-                if found:
-                    exact = [i for i in found if self.entities[i] in text]
-                    return " ".join(words[:start] + words[start + length :]), (exact or found)[0]
-        return text, -1
+        spans = [
+            (any(word not in common for word in words[start:end]), end - start, -start)
+            for start in range(len(words))
+            for end in range(start + 1, len(words) + 1)
+            if tuple(words[start:end]) in self._by_words
+        ]
+        if not spans:
+            return text, -1
+        _, length, start = max(spans)
+        start, end = -start, length - start
+        found = self._by_words[tuple(words[start:end])]
+        exact = [i for i in found if self.entities[i] in text]
+        return " ".join(words[:start] + words[end:]), (exact or found)[0]
 
 
 class FactEncoder:
@@ -172,6 +179,8 @@ class FactEncoder:
         self.graph = graph
         self.bag = bag
         self.vocabulary = vocabulary
+        # Words of questions; where names are bags of words too, these cannot be told from words of names.
+        self._common = frozenset(vocabulary.words[: num_trained(vocabulary)]) if bag == "phrases" else frozenset()
         names = [vocabulary.encode(_name_tokens(name, bag)) for name in graph.entities]
         relations = [vocabulary.encode(_relation_tokens(name, bag)) for name in graph.relations]
         self.names = _pad(names)  # int32 [E, S']
@@ -188,7 +197,7 @@ class FactEncoder:
         Returns:
             Token ids, the row of its entity or -1, and the words that are not in the vocabulary.
         """
-        rest, entity = self.graph.find_mention(text)
+        rest, entity = self.graph.find_mention(text, self._common)
         tokens = tokenize(rest)
         if entity >= 0:
             tokens += _name_tokens(self.graph.entities[entity], self.bag)

@@ -51,6 +51,13 @@ def test_mentions_are_found(question, rest, name):
     assert found[1] == (-1 if name is None else GRAPH.entity(name))
 
 
+def test_a_name_of_common_words_comes_last():
+    graph = KnowledgeGraph.build([("What?", "directed_by", "Roman"), ("Made", "directed_by", "Jon")])
+    assert graph.entities[graph.find_mention("what is Made")[1]] == "What?"
+    assert graph.entities[graph.find_mention("what is Made", {"what", "is"})[1]] == "Made"
+    assert graph.entities[graph.find_mention("what is", {"what", "is"})[1]] == "What?"
+
+
 def test_right_facts_are_those_that_lead_to_the_answers():
     question = Question("what did [Al Bo] do", ("The Man", "The Man Who Knew"))
     acted, wrote = GRAPH.steps((("starred_actors", "object"), ("written_by", "object")))
