@@ -16,7 +16,7 @@ import numpy as np
 import memjax
 from memjax.errors import DataError, RunError
 from memjax.recipes import AnsweringConfig, load_splits, load_test, progress, train
-from memjax.recipes.config import to_json
+from memjax.recipes.config import Config, to_json
 from memjax.training.checkpoints import describe_difference
 from memjax.training.files import read_json, write_json, write_text
 
@@ -43,7 +43,7 @@ class Rows:
             self._refuse("the folder", self._content["shared"], shared)
         write_json(folder / "config.json", json.loads(json.dumps(dataclasses.asdict(flags), default=str)))
 
-    def measure(self, name: str, config: AnsweringConfig, fn: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def measure(self, name: str, config: Config, fn: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """The row of this name: from the folder, or measured now.
 
         Raises:

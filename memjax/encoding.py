@@ -36,3 +36,39 @@ def bag_of_words(tokens: Array, num_words: int, dtype: DTypeLike = jnp.float32) 
     _checks.positive("num_words", num_words)
     _checks.rank("tokens", tokens, 1, "[S]")
     return jax.nn.one_hot(tokens - NUM_SPECIAL, num_words, dtype=dtype).sum(axis=0)  # [W]
+
+
+def random_codes(ids: Array, features: int, dtype: DTypeLike = jnp.float32) -> Array:
+    """A random direction for each id, the same one at any time and place, without a table.
+
+    Each feature is plus or minus 1 / sqrt(features) by a hash of id and feature, so a code has length 1, and the
+    product of two codes is about normal with deviation 1 / sqrt(features): an embedding of as many symbols as there
+    are integers, in which each matches itself.
+
+    Args:
+        ids: int `[...]`.
+        features: D, size of a code.
+        dtype: of the result.
+
+    Returns:
+        `[..., D]` of `dtype`.
+
+    Raises:
+        ValueError: if `features` is below 1.
+
+    Example:
+        >>> codes = random_codes(jnp.array([7, 8]), features=256)
+        >>> (codes @ codes.T).round(1).tolist()
+        [[1.0, ...], [..., 1.0]]
+
+    Departs from the paper: the paper has none; see Achlioptas 2003 (random projections with binary coins).
+    """
+    _checks.positive("features", features)
+    bits = jnp.asarray(ids).astype(jnp.uint32)[..., None] * jnp.uint32(0x9E3779B1)
+    bits = bits + jax.lax.broadcasted_iota(jnp.uint32, (*bits.shape[:-1], features), bits.ndim - 1) * jnp.uint32(
+        0x85EBCA77
+    )
+    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):  # the end of MurmurHash3
+        bits = (bits ^ (bits >> shift)) * jnp.uint32(factor)
+    bits = bits ^ (bits >> 16)
+    return jnp.where(bits >> 31 == 1, 1.0, -1.0).astype(dtype) / jnp.asarray(features**0.5, dtype)  # [..., D]

@@ -480,3 +480,60 @@ def all_words_but(gold: int, num_words: int, stop_word: bool) -> list[int]:
     """Every wrong word: all W words, and the stop word where there is one, without `gold`."""
     candidates = [word + NUM_SPECIAL for word in range(num_words)] + ([STOP] if stop_word else [])
     return [word for word in candidates if word != gold]
+
+
+def fact_score(
+    embeddings: dict[str, np.ndarray],
+    weights: dict[int, float],
+    chain: Sequence[tuple[int, Tokens, Tokens]],
+    question: Tokens,
+    fact: Tokens,
+    follow: tuple[float, float],
+) -> float:
+    """s([x, m_o1, ..], m) = [x, ..]^T U_x^T U_y Phi(m) + lambda [x, ..]^T Phi(m), for a fact of a knowledge base.
+
+    MemNN 3.1 and 3.6 (exact matches); a fact that was found counts by its step, its open side and its known side.
+
+    Args:
+        embeddings: "question" and "memory", `[V, n]`, rows of all tokens; "steps" `[G, n]`.
+        weights: lambda of each token, 0 where there is none.
+        chain: step, open side and known side of each fact found.
+        question: x.
+        fact: m.
+        follow: weights of the open and of the known side.
+    """
+    query = np.zeros(embeddings["question"].shape[1])
+    matched = np.zeros(len(embeddings["question"]))  # lambda times the count of each token
+    for tokens, weight, step in [
+        (question, 1.0, None),
+        *((found, follow[0], step) for step, found, _ in chain),
+        *((known, follow[1], None) for _, _, known in chain),
+    ]:
+        if step is not None:
+            query += embeddings["steps"][step]
+        for token in tokens:
+            if token >= NUM_SPECIAL:
+                query += weight * embeddings["question"][token]
+                matched[token] += weight * weights[token]
+    total = 0.0
+    for token in fact:
+        if token >= NUM_SPECIAL:
+            total += float(query @ embeddings["memory"][token]) + matched[token]
+    return total
+
+
+def answers(triples: Sequence[tuple[int, int, int]], start: int, steps: Sequence[int]) -> set[int]:
+    """The entities that steps lead to, never `start`.
+
+    Step 2 r goes from subject to object of relation r, step 2 r + 1 from object to subject.
+    """
+    current = {start}
+    for step in steps:
+        found = set()
+        for subject, relation, obj in triples:
+            if relation == step // 2:
+                known, other = (obj, subject) if step % 2 else (subject, obj)
+                if known in current and other != start:
+                    found.add(other)
+        current = found
+    return current

@@ -106,6 +106,15 @@ def memnn(dtype, seed, **options):
     return models.MemNN(W, D, param_dtype=dtype, rngs=nnx.Rngs(seed), **{"hops": 3, "max_words": 2, **options})
 
 
+def fact_memnn(dtype, seed):
+    return models.FactMemNN(W, W - 3, 2, D, param_dtype=dtype, rngs=nnx.Rngs(seed))
+
+
+def follow_fact(module, question, found, known, keys):
+    query = module.follow(module.query(question), jnp.int32(1), found, known)
+    return query.embedded, module.score(query, keys), module.vector(query)
+
+
 def embedded(rng, dtype):
     return {"candidate": vector(D)(rng, dtype), "support": vector(D)(rng, dtype)}
 
@@ -215,6 +224,9 @@ CASES = {
     "encoding.bag_of_words": Case(
         lambda tokens, dtype: encoding.bag_of_words(tokens, W, dtype.dtype), draw(integers(0, W + 2, S), vector())
     ),
+    "encoding.random_codes": Case(
+        lambda ids, dtype: encoding.random_codes(ids, D, dtype.dtype), draw(integers(0, 99, S), vector())
+    ),
     "scoring.inner_product": Case(scoring.inner_product, draw(vector(D), vector(D)), (0, 1)),
     "scoring.bilinear": Case(scoring.bilinear, draw(vector(W), vector(W, D), vector(W), vector(W, D)), (0, 1, 2, 3)),
     "scoring.score_slots": Case(partial(scoring.score_slots, scoring.inner_product), hop_args, (0,)),
@@ -318,6 +330,11 @@ CASES = {
         (0, 1, 2, 3),
         float32=True,
     ),
+    "models.FactMemNN": Case(
+        with_module(fact_memnn, follow_fact),
+        draw(parameters(fact_memnn), *(integers(0, W + 2, S) for _ in range(3)), integers(0, W + 2, N, S)),
+        (0,),
+    ),
     "models.OutputMap": Case(with_module(output_map, lambda module, *args: module(*args)), bags, (0, 1)),
     "models.WordResponder": Case(
         with_module(responder, lambda module, *args: (module(*args), module.scores(*args, args[0]))),
@@ -352,6 +369,7 @@ NOT_PARTS = {
     "lstmn.Weights",
     "models.Answer",
     "models.candidates_of",
+    "models.FactQuery",
     "models.HopScores",
     "nn.Fused",
     "nn.FusedAttention",

@@ -6,9 +6,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from memjax.errors import DataError
-from memjax.recipes import Answerer, Reply
+from memjax.recipes import Answerer, KnowledgeBase, KnowledgeReply, Reply
 
 HELP = "Tell me statements, one a line; ask with a line that ends in ?. Empty line or Ctrl-D: leave. /forget: forget."
+
+KNOWLEDGE_HELP = "Ask questions, one a line, as: who directed Blade Runner? Empty line or Ctrl-D: leave."
+
+#: Answers that are shown.
+MAX_ANSWERS = 20
 
 
 def show(reply: Reply) -> Iterator[str]:
@@ -62,6 +67,46 @@ def converse(answerer: Answerer, lines: Iterable[str], picture: Path | None = No
                 continue
             if unknown:
                 yield f"  (I do not know: {', '.join(unknown)})"
+
+
+def show_knowledge(reply: KnowledgeReply) -> Iterator[str]:
+    """The lines that show an answer from a knowledge base and the triples behind it."""
+    # The best answer first, then the others by name.
+    names = sorted(reply.answers, key=lambda name: (name != reply.answer, name))
+    more = f", and {len(names) - MAX_ANSWERS} more" if len(names) > MAX_ANSWERS else ""
+    yield f"  -> {', '.join(names[:MAX_ANSWERS]) + more if names else 'I found nothing'}"
+    for hop, (triple, score) in enumerate(zip(reply.supports, reply.scores, strict=True), start=1):
+        yield f"     {hop}. {' | '.join(triple)}   (score {score:.2f})"
+    if reply.unknown:
+        yield f"     I do not know: {', '.join(reply.unknown)}"
+
+
+def converse_knowledge(knowledge: KnowledgeBase, lines: Iterable[str]) -> Iterator[str]:
+    """Answers one line after another.
+
+    Args:
+        knowledge: holds the triples.
+        lines: questions.
+
+    Yields:
+        What there is to print.
+    """
+    for line in lines:
+        if line.strip():
+            try:
+                yield from show_knowledge(knowledge.ask(line.strip()))
+            except ValueError as error:
+                yield f"  ({error})"
+
+
+def ask_knowledge(folder: Path, data: str | None) -> None:
+    """Answers questions over a knowledge base, at the terminal or from standard input."""
+    knowledge = KnowledgeBase.load(folder, data)
+    interactive = sys.stdin.isatty()
+    if interactive:
+        print(KNOWLEDGE_HELP)
+    for shown in converse_knowledge(knowledge, _prompt() if interactive else _piped()):
+        print(shown)
 
 
 def read_story(path: Path) -> list[str]:

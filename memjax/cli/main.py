@@ -9,7 +9,18 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from memjax.errors import DataError, RunError
-from memjax.recipes import RECIPES, AnsweringConfig, evaluate, load_splits, progress, train
+from memjax.recipes import (
+    RECIPES,
+    AnsweringConfig,
+    KnowledgeConfig,
+    evaluate,
+    evaluate_knowledge,
+    load_splits,
+    progress,
+    train,
+    train_knowledge,
+)
+from memjax.recipes.runs import open_run
 from memjax.training.files import read_json
 
 DESCRIPTION = "Memory networks: train on stories, ask questions, see the facts behind each answer."
@@ -31,7 +42,7 @@ class Demo:
 
 @dataclasses.dataclass(frozen=True)
 class Train:
-    """Train a Memory Network and keep it in a run folder."""
+    """Train a Memory Network and keep it in a run folder. Over a knowledge base: see `memjax train metaqa --help`."""
 
     config: AnsweringConfig
     run_folder: Path = Path("runs/memnn")
@@ -64,6 +75,35 @@ class Train:
 
 
 @dataclasses.dataclass(frozen=True)
+class TrainKnowledge:
+    """Train a Memory Network over the knowledge base of MetaQA and keep it in a run folder."""
+
+    config: KnowledgeConfig
+    run_folder: Path = Path("runs/metaqa")
+    """Where configuration, metrics, checkpoints and results go."""
+    resume: bool = False
+    """Go on with the run in the folder from its last checkpoint."""
+    overwrite: bool = False
+    """Replace the run in the folder."""
+    tensorboard: bool = False
+    """Also write TensorBoard events (extra `tensorboard`)."""
+
+    def run(self) -> None:
+        """Runs the command."""
+        with progress("training") as report:
+            train_knowledge(
+                self.config,
+                folder=self.run_folder,
+                resume=self.resume,
+                overwrite=self.overwrite,
+                tensorboard=self.tensorboard,
+                report=report,
+            )
+        _print_hits("valid", evaluate_knowledge(self.run_folder, "valid", self.config.corpus.data))
+        print(f"The run is in {self.run_folder}. Next: {sys.argv[0]} ask {self.run_folder}")
+
+
+@dataclasses.dataclass(frozen=True)
 class Evaluate:
     """Measure the accuracy of a run, and add it to the run's results.json."""
 
@@ -76,12 +116,18 @@ class Evaluate:
 
     def run(self) -> None:
         """Runs the command."""
-        _print_accuracy(self.split, evaluate(self.run_folder, self.split, self.data))
+        if isinstance(open_run(self.run_folder).config, KnowledgeConfig):
+            _print_hits(self.split, evaluate_knowledge(self.run_folder, self.split, self.data))
+        else:
+            _print_accuracy(self.split, evaluate(self.run_folder, self.split, self.data))
 
 
 @dataclasses.dataclass(frozen=True)
 class Ask:
-    """Talk to a trained model: statements are stored, lines that end in ? are answered with the facts behind."""
+    """Talk to a trained model: statements are stored, lines that end in ? are answered with the facts behind.
+
+    A model over a knowledge base takes each line as a question.
+    """
 
     run_folder: Path
     """A run folder."""
@@ -91,17 +137,29 @@ class Ask:
     """Where to draw the scores of each answer's hops; replaced by each answer."""
     num_slots: int | None = None
     """Statements that are remembered, the oldest makes place; as many as in training where it is not given."""
+    data: str | None = None
+    """Folder with the corpora, for a knowledge base; the environment variable MEMJAX_DATA where it is not given."""
 
     def run(self) -> None:
         """Runs the command."""
-        from memjax.cli.ask import ask
+        from memjax.cli.ask import ask, ask_knowledge
 
-        ask(self.run_folder, self.story, self.picture, self.num_slots)
+        if not isinstance(open_run(self.run_folder).config, KnowledgeConfig):
+            ask(self.run_folder, self.story, self.picture, self.num_slots)
+        elif self.story or self.picture or self.num_slots:
+            raise ValueError("story, picture, num_slots: expected none of them for a run over a knowledge base")
+        else:
+            ask_knowledge(self.run_folder, self.data)
 
 
 def _print_accuracy(split: str, results: dict[str, list[float]]) -> None:
     accuracy, supports = results["accuracy"][0], results["supports"][0]
     print(f"{split}: {accuracy:.2f} % of the answers right, {supports:.2f} % of the supporting facts found in order")
+
+
+def _print_hits(split: str, results: dict[str, list[float]]) -> None:
+    hits, f1 = results["hits@1"][0], results["f1"][0]
+    print(f"{split}: {hits:.2f} % of the best answers right, F1 of the sets of answers {f1:.2f} %")
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -121,13 +179,21 @@ def main(args: Sequence[str] | None = None) -> int:
         return 1
 
     # The recipe sets the defaults that --help shows, so it is known before all else is parsed.
+    over_facts = args[:2] == ["train", "metaqa"]
+    if over_facts:  # the corpus decides which configuration there is
+        del args[1]
     early = argparse.ArgumentParser(prog="memjax train", add_help=False, allow_abbrev=False)
     early.add_argument("--recipe", choices=list(RECIPES), default="default")
     recipe = early.parse_known_args(args)[0].recipe
     start = Train(config=RECIPES[recipe], recipe=recipe)
+    train_command = (
+        Annotated[TrainKnowledge, tyro.conf.subcommand("train", default=TrainKnowledge(KnowledgeConfig()))]
+        if over_facts
+        else Annotated[Train, tyro.conf.subcommand("train", default=start)]
+    )
     commands = (
         Annotated[Demo, tyro.conf.subcommand("demo")]
-        | Annotated[Train, tyro.conf.subcommand("train", default=start)]
+        | train_command
         | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
         | Annotated[Ask, tyro.conf.subcommand("ask")]
     )
@@ -137,7 +203,7 @@ def main(args: Sequence[str] | None = None) -> int:
         tyro.conf.CascadeSubcommandArgs,
         tyro.conf.PositionalRequiredArgs,
     )
-    command: Demo | Train | Evaluate | Ask | None = None
+    command: Demo | Train | TrainKnowledge | Evaluate | Ask | None = None
     try:
         command = tyro.cli(commands, prog="memjax", description=DESCRIPTION, args=args, config=options)  # type: ignore[call-overload]
         command.run()
@@ -145,6 +211,8 @@ def main(args: Sequence[str] | None = None) -> int:
         print(f"memjax: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("memjax: stopped" + "; go on with --resume" * isinstance(command, Train), file=sys.stderr)
+        print(
+            "memjax: stopped" + "; go on with --resume" * isinstance(command, Train | TrainKnowledge), file=sys.stderr
+        )
         return 130
     return 0

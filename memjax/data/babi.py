@@ -6,12 +6,10 @@ that reads otherwise is a `DataError` that names the file and the line.
 """
 
 import difflib
-import gzip
 import os
 import pathlib
-import zlib
-from collections.abc import Iterator
 
+from memjax.data._lines import read_lines
 from memjax.data.stories import Example
 from memjax.errors import DataError
 
@@ -41,8 +39,6 @@ TASKS: dict[int, str] = {
 #: Folders of the release: 1,000 or 10,000 training questions, without and with a validation split taken from them.
 VARIANTS = ("en", "en-10k", "en-valid", "en-valid-10k")
 SPLITS = ("train", "valid", "test")
-#: Bytes of the longest line that is read.
-MAX_LINE = 1 << 20
 
 _RELEASE = "tasks_1-20_v1-2"
 
@@ -75,7 +71,7 @@ def read(path: str | os.PathLike[str]) -> list[Example]:
     statements: list[str] = []
     index_of_id: dict[int, int] = {}
     previous = 0
-    for line, raw in enumerate(_lines(path), 1):
+    for line, raw in enumerate(read_lines(path), 1):
         try:
             number, text = _numbered(raw, previous)
             if number == 1:
@@ -134,22 +130,6 @@ def load(root: str | os.PathLike[str], task: int, split: str, variant: str = "en
 
 class _Bad(Exception):
     """What is wrong with a line; `read` adds the place."""
-
-
-def _lines(path: str | os.PathLike[str]) -> Iterator[bytes]:
-    """Gives the lines of a file, never holding more than `MAX_LINE` bytes of one."""
-    line = 0
-    try:
-        with gzip.open(path, "rb") if os.fspath(path).endswith(".gz") else open(path, "rb") as stream:
-            while raw := stream.readline(MAX_LINE + 1):
-                line += 1
-                if len(raw) > MAX_LINE:
-                    raise DataError(f"expected lines of at most {MAX_LINE} bytes, got a longer one", path, line)
-                yield raw
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"expected a whole gzip file, got one that is not ({error}); get it anew", path) from None
-    except OSError as error:
-        raise DataError(f"expected a readable file, got: {error.strerror}; check the path", path) from None
 
 
 def _numbered(raw: bytes, previous: int) -> tuple[int, str]:

@@ -2,8 +2,10 @@
 """From a configuration to a trained model to use."""
 
 from memjax.recipes.answerer import Answerer, Reply, Support
-from memjax.recipes.config import ADAPTIVE, PAPER, RECIPES, AnsweringConfig
-from memjax.recipes.corpora import Babi, Corpus, Simulation, Splits, load_splits, load_test
+from memjax.recipes.config import ADAPTIVE, PAPER, RECIPES, AnsweringConfig, KnowledgeConfig
+from memjax.recipes.corpora import Babi, Corpus, MetaQA, Simulation, Splits, load_splits, load_test
+from memjax.recipes.knowledge import TrainedKnowledge, load_knowledge, train_knowledge
+from memjax.recipes.knowledge_base import KnowledgeBase, KnowledgeReply, evaluate_knowledge, measure_knowledge
 from memjax.recipes.progress import progress
 from memjax.recipes.train import Trained, evaluate, load, train
 
@@ -15,15 +17,24 @@ __all__ = [
     "AnsweringConfig",
     "Babi",
     "Corpus",
+    "KnowledgeBase",
+    "KnowledgeConfig",
+    "KnowledgeReply",
+    "MetaQA",
     "Reply",
     "Simulation",
     "Splits",
     "Support",
     "Trained",
+    "TrainedKnowledge",
     "evaluate",
+    "evaluate_knowledge",
     "load",
+    "load_knowledge",
     "load_splits",
     "load_test",
+    "measure_knowledge",
     "progress",
     "train",
+    "train_knowledge",
 ]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The configuration of a Memory Network that answers questions about stories."""
+"""The configurations of Memory Networks that answer questions about stories and over a knowledge base."""
 
 import dataclasses
 from typing import Any, Literal
@@ -7,7 +7,7 @@ from typing import Any, Literal
 from memjax import _checks
 from memjax.errors import DataError
 from memjax.models import MAX_ADAPTIVE_HOPS
-from memjax.recipes.corpora import Babi, Corpus, Simulation
+from memjax.recipes.corpora import Babi, Corpus, MetaQA, Simulation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,10 +92,73 @@ ADAPTIVE = AnsweringConfig(
 
 RECIPES = {"default": AnsweringConfig(), "adaptive": ADAPTIVE, "paper": PAPER}
 
-_CORPORA = {"simulation": Simulation, "babi": Babi}
+
+@dataclasses.dataclass(frozen=True)
+class KnowledgeConfig:
+    """Everything that decides what a run over a knowledge base gives.
+
+    The defaults are those that did best on validation questions.
+    """
+
+    corpus: MetaQA = dataclasses.field(default_factory=MetaQA)
+    """Where triples and questions come from."""
+    bag: Literal["words", "phrases", "both"] = "phrases"
+    """What triples and names are bags of: words, one phrase token for each name and relation, or both."""
+    match: bool = True
+    """Exact matches count, with a trained weight; embeddings alone otherwise."""
+    features: int = 128
+    """n, size of the embeddings."""
+    code_scale: float = 3.0
+    """What the random code of a phrase matches itself with, before training."""
+    supervision: Literal["answers", "types"] = "answers"
+    """Right facts: those that lead to the answers (1 hop), or those of the question's type (more hops, always)."""
+    loss: Literal["hinge", "softmax"] = "softmax"
+    """Of one ranking."""
+    negatives: Literal["sampled", "in_batch", "hashed"] = "hashed"
+    """Wrong choices: one drawn at random, those of other questions too, those that share a token too."""
+    margin: float = 0.1
+    """gamma."""
+    learning_rate: float = 0.01
+    """At the start; Adam, along a cosine to 0."""
+    batch_size: int = 128
+    """Questions in one step."""
+    epochs: int = 10
+    """Passes over the training questions."""
+    beam: int = 8
+    """Chains that are followed side by side, with more than one hop."""
+    tolerance: float = 4.0
+    """A chain is given up at a hop whose score is lower by more than this than that of the best one."""
+    seed: int = 0
+    """Of initial weights, order and negatives."""
+
+    def __post_init__(self) -> None:
+        """Checks the switches and sizes that no model checks."""
+        for name in ("batch_size", "epochs", "beam"):
+            _checks.positive(name, getattr(self, name))
+        _checks.one_of("bag", self.bag, ("words", "phrases", "both"))
+        _checks.one_of("supervision", self.supervision, ("answers", "types"))
+        for name in ("learning_rate", "margin", "code_scale", "tolerance"):
+            value = getattr(self, name)
+            if not (isinstance(value, (int, float)) and 0 <= value < float("inf")):
+                raise ValueError(f"{name}: expected a number of at least 0, got {value!r}")
 
 
-def to_json(config: AnsweringConfig) -> dict[str, Any]:
+Config = AnsweringConfig | KnowledgeConfig
+
+_CORPORA: dict[str, tuple[type, type]] = {
+    "simulation": (Simulation, AnsweringConfig),
+    "babi": (Babi, AnsweringConfig),
+    "metaqa": (MetaQA, KnowledgeConfig),
+}
+
+
+def default_like(config: Config) -> Config:
+    """The default configuration of the same kind, with the same kind of corpus."""
+    corpus: Any = type(config.corpus)()
+    return type(config)(corpus=corpus)
+
+
+def to_json(config: Config) -> dict[str, Any]:
     """The configuration as JSON; where the corpus lies on this machine is not part of it.
 
     Example:
@@ -103,13 +166,13 @@ def to_json(config: AnsweringConfig) -> dict[str, Any]:
         'simulation'
     """
     content = dataclasses.asdict(config)
-    name = next(name for name, cls in _CORPORA.items() if isinstance(config.corpus, cls))
+    name = next(name for name, (corpus, _) in _CORPORA.items() if isinstance(config.corpus, corpus))
     content["corpus"] = {"name": name, **content["corpus"]}
     content["corpus"].pop("data", None)
     return content
 
 
-def from_json(content: dict[str, Any], path: str) -> AnsweringConfig:
+def from_json(content: dict[str, Any], path: str) -> Config:
     """The configuration that `to_json` wrote.
 
     Args:
@@ -125,7 +188,8 @@ def from_json(content: dict[str, Any], path: str) -> AnsweringConfig:
     """
     try:
         fields = dict(content)
-        corpus = dict(fields.pop("corpus"))
-        return AnsweringConfig(corpus=_CORPORA[corpus.pop("name")](**corpus), **fields)
+        settings = dict(fields.pop("corpus"))
+        corpus, config = _CORPORA[settings.pop("name")]
+        return config(corpus=corpus(**settings), **fields)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"expected a configuration of this version of memjax, got another one: {error}", path) from None

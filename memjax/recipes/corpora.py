@@ -4,7 +4,10 @@
 import dataclasses
 import os
 
-from memjax.data import Example, Vocabulary, babi, simulation, token_lists
+import numpy as np
+
+from memjax.data import Example, Vocabulary, babi, metaqa, simulation, token_lists
+from memjax.data.facts import KnowledgeGraph
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +84,44 @@ class Babi:
     def has_valid(self) -> bool:
         """Whether there is a validation split."""
         return self.variant.startswith("en-valid")
+
+
+@dataclasses.dataclass(frozen=True)
+class MetaQA:
+    """Questions over a knowledge base of films, from a folder that holds MetaQA."""
+
+    hops: int = 1
+    """1, 2 or 3: facts between a question and its answers."""
+    paraphrases: bool = False
+    """Train on machine paraphrases of the training questions too (1 hop)."""
+    valid_part: float = 0.1
+    """Of the dev questions, to choose by; the others are to learn from."""
+    data: str | None = None
+    """Folder with the corpora; the environment variable MEMJAX_DATA where it is not given."""
+
+    def graph(self) -> KnowledgeGraph:
+        """The knowledge base."""
+        return KnowledgeGraph.build(metaqa.load_triples(find_data(self.data)))
+
+    def questions(self, split: str) -> tuple[metaqa.Question, ...]:
+        """The questions of a split.
+
+        Args:
+            split: train or valid, parts of the dev file that are drawn once and for all; test; or paraphrased, machine
+                paraphrases of the test questions (1 hop).
+        """
+        root = find_data(self.data)
+        if split in ("test", "paraphrased"):
+            return tuple(metaqa.load_questions(root, self.hops, "test", paraphrases=split == "paraphrased"))
+        questions = metaqa.load_questions(root, self.hops, "dev")
+        order = np.random.default_rng(0).permutation(len(questions))
+        num_valid = int(len(questions) * self.valid_part)
+        rows = order[:num_valid] if split == "valid" else order[num_valid:]
+        chosen = [questions[row] for row in rows]
+        if self.paraphrases and split == "train":
+            others = metaqa.load_questions(root, self.hops, "dev", paraphrases=True)
+            chosen += [others[row] for row in rows]
+        return tuple(chosen)
 
 
 Corpus = Simulation | Babi

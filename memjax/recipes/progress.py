@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from memjax.recipes.train import ReportFn
+from memjax.recipes.fit import ReportFn
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 from memjax import data
 from memjax.errors import DataError, RunError
 from memjax.recipes import config as config_lib
-from memjax.recipes.config import AnsweringConfig
+from memjax.recipes.config import Config
 from memjax.training.checkpoints import Checkpoints, describe_difference
 from memjax.training.files import read_json, write_json, write_text
 
@@ -26,7 +26,7 @@ class Run:
     """
 
     folder: Path
-    config: AnsweringConfig
+    config: Config
     seeds: tuple[int, ...]
     vocabulary: data.Vocabulary
 
@@ -46,7 +46,7 @@ class Run:
         return Checkpoints(self.folder / "checkpoints", {**metadata, "vocabulary": self.vocabulary.hash}, read_only)
 
 
-def _description(config: AnsweringConfig, seeds: tuple[int, ...]) -> dict[str, Any]:
+def _description(config: Config, seeds: tuple[int, ...]) -> dict[str, Any]:
     return {"config": config_lib.to_json(config), "seeds": list(seeds)}
 
 
@@ -55,7 +55,7 @@ _LEFT_BY_A_START = {"vocabulary.json", ".vocabulary.json.partial", ".config.json
 
 
 def create_run(
-    folder: Path, config: AnsweringConfig, seeds: tuple[int, ...], vocabulary: data.Vocabulary, overwrite: bool = False
+    folder: Path, config: Config, seeds: tuple[int, ...], vocabulary: data.Vocabulary, overwrite: bool = False
 ) -> Run:
     """Starts a run folder.
 
@@ -95,7 +95,7 @@ def open_run(folder: Path) -> Run:
     if not isinstance(seeds, list) or not seeds or any(type(seed) is not int for seed in seeds):
         raise DataError(f"seeds: expected a list of integers, got {seeds!r}", path)
     config = config_lib.from_json(content["config"], str(path))
-    like = config_lib.to_json(AnsweringConfig(corpus=type(config.corpus)()))
+    like = config_lib.to_json(config_lib.default_like(config))
     _check_types(config_lib.to_json(config), like, path)
     return Run(folder, config, tuple(seeds), _read_vocabulary(folder / "vocabulary.json"))
 
@@ -117,7 +117,7 @@ def _read_vocabulary(path: Path) -> data.Vocabulary:
         raise DataError(f"expected a vocabulary: {error}", path) from None
 
 
-def resume_run(folder: Path, config: AnsweringConfig, seeds: tuple[int, ...], vocabulary: data.Vocabulary) -> Run:
+def resume_run(folder: Path, config: Config, seeds: tuple[int, ...], vocabulary: data.Vocabulary) -> Run:
     """Opens a run folder to go on with it.
 
     Raises:
@@ -135,3 +135,17 @@ def resume_run(folder: Path, config: AnsweringConfig, seeds: tuple[int, ...], vo
             f"{len(new)} new {new[:5]}; point --data to the same files"
         )
     return dataclasses.replace(run, config=config)  # with the place of the data on this machine
+
+
+def read_results(run: Run) -> dict[str, Any]:
+    """What evaluation found before; empty where it was not asked for yet.
+
+    Raises:
+        DataError: if the file is damaged.
+    """
+    if not run.results_path.exists():
+        return {}
+    results = read_json(run.results_path)
+    if not isinstance(results, dict):
+        raise DataError("expected a JSON object; remove the file, evaluation writes it again", run.results_path)
+    return results

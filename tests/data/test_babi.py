@@ -9,7 +9,7 @@ import tracemalloc
 
 import pytest
 
-from memjax.data import Example, babi
+from memjax.data import Example, _lines, babi
 from memjax.errors import DataError
 
 STORY = (
@@ -99,7 +99,7 @@ def test_long_lines_are_not_held(tmp_path):
         babi.read(path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 8 * babi.MAX_LINE
+    assert peak < 8 * _lines.MAX_LINE
 
 
 def test_bad_gzip(tmp_path):

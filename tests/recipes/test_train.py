@@ -25,7 +25,7 @@ from memjax.recipes import AnsweringConfig, Simulation, Splits, Trained, evaluat
 from memjax.recipes.program import build_program
 from memjax.recipes.runs import open_run
 
-train_module = importlib.import_module("memjax.recipes.train")  # memjax.recipes.train is the function
+fit_module = importlib.import_module("memjax.recipes.fit")
 
 EPOCHS = 6
 CONFIG = AnsweringConfig(
@@ -45,7 +45,7 @@ from memjax.recipes import AnsweringConfig, Simulation, train
 folder, resume, last, cache = pathlib.Path(sys.argv[1]), sys.argv[2] == "resume", int(sys.argv[3]), sys.argv[4]
 jax.config.update("jax_compilation_cache_dir", cache)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-importlib.import_module("memjax.recipes.train").SAVE_SECONDS = 0
+importlib.import_module("memjax.recipes.fit").SAVE_SECONDS = 0
 world = Simulation(difficulty=1, objects=False, num_statements=60, num_questions=40)
 config = AnsweringConfig(corpus=world, features=8, batch_size=8, epochs=6)
 train(config, folder=folder, resume=resume, report=lambda done, epochs, metrics: time.sleep(600 * (done == last)))
@@ -141,7 +141,7 @@ def test_another_seed_has_others(trained):
 
 @pytest.mark.parametrize("after", [1, 3, EPOCHS - 1])
 def test_stopped_and_resumed(tmp_path, reference, monkeypatch, after):
-    monkeypatch.setattr(train_module, "SAVE_SECONDS", 0)
+    monkeypatch.setattr(fit_module, "SAVE_SECONDS", 0)
     folder = tmp_path / "run"
     with pytest.raises(Killed):
         train(CONFIG, folder=folder, report=die_after(after))
@@ -169,7 +169,7 @@ def test_stopped_before_the_first_checkpoint_starts_from_the_beginning(tmp_path,
 
 
 def test_what_a_kill_leaves_half_written_does_no_harm(tmp_path, reference, monkeypatch):
-    monkeypatch.setattr(train_module, "SAVE_SECONDS", 0)
+    monkeypatch.setattr(fit_module, "SAVE_SECONDS", 0)
     folder = tmp_path / "run"
     with pytest.raises(Killed):
         train(CONFIG, folder=folder, report=die_after(3))
