@@ -31,6 +31,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import _harness
+from benchmarks._memories import filled, save
 from memjax import hashing, memory, search
 from memjax.typing import NUM_SPECIAL
 
@@ -50,11 +51,7 @@ def zipf_memory(count: int, vocabulary: int, seed: int) -> memory.Memory:
         rows = ids[start : start + 500_000]
         rows[:] = np.searchsorted(chances, rng.random(rows.shape)) + NUM_SPECIAL
         rows[np.arange(WORDS)[None] >= rng.integers(6, WORDS + 1, (len(rows), 1))] = 0
-    slots = jnp.arange(count, dtype=jnp.int32)
-    usage, total = jnp.zeros(count, jnp.float32), jnp.int32(count)
-    return memory.Memory(
-        keys=jnp.asarray(ids), values=slots, times=slots, usage=usage, count=total, dropped=jnp.int32(0)
-    )
+    return filled(ids)
 
 
 def bound_for(index: hashing.Index, questions: np.ndarray, candidates: int) -> int:
@@ -157,8 +154,7 @@ def plot(rows: list[list[Any]], path: Path) -> None:
     axis.set(xscale="log", yscale="log", xlabel="memories", ylabel="ms for one question")
     axis.grid(alpha=0.3, which="both")
     axis.legend()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130)
+    save(figure, path)
 
 
 def main() -> None:

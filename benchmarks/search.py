@@ -31,6 +31,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import _harness
+from benchmarks._memories import filled, save
 from memjax import hashing, memory, search
 
 K = 10
@@ -58,20 +59,6 @@ def clustered(count: int, features: int, queries: int) -> np.ndarray:
         rows += 0.8 * rng.standard_normal(rows.shape, dtype=np.float32)
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     return vectors
-
-
-def filled(keys: np.ndarray) -> memory.Memory:
-    """Returns a memory that holds `keys`, written one after another."""
-    count = len(keys)
-    slots = jnp.arange(count, dtype=jnp.int32)
-    return memory.Memory(
-        keys=jnp.asarray(keys),
-        values=slots,
-        times=slots,
-        usage=jnp.zeros(count, jnp.float32),
-        count=jnp.int32(count),
-        dropped=jnp.int32(0),
-    )
 
 
 def recall(found: Any, expected: np.ndarray) -> float:
@@ -261,8 +248,7 @@ def plot(points: list, path: Path) -> None:
         axis.grid(alpha=0.3, which="both")
     axis.legend(fontsize=8)
     figure.axes[0].set_ylabel("microseconds a query")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130)
+    save(figure, path)
 
 
 def main() -> None:
