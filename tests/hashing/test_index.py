@@ -54,7 +54,7 @@ def search_by_hand(memory, words, vector, max_bucket=None, sizes=None):
 def test_hashed_equals_a_loop_over_what_shares_a_bucket(written, merged):
     memory, index = written
     assert index.tail_count > 0 and index.offsets[-1] > 0
-    index = hashing.merge(memory, index) if merged else index
+    index = jax.jit(hashing.merge)(memory, index) if merged else index
     rng = np.random.default_rng(1)
     words = random_words(rng, 20)
     vectors = jnp.asarray(rng.integers(-2, 3, (20, V - 2)), jnp.float32)
@@ -70,14 +70,15 @@ def test_hashed_equals_a_loop_over_what_shares_a_bucket(written, merged):
 
 def test_merge_leaves_stale_postings_out_and_equals_build(written):
     memory, index = written
-    merged, built = hashing.merge(memory, index), hashing.build(memory, BUCKETS)
+    merge = jax.jit(hashing.merge)
+    merged, built = merge(memory, index), hashing.build(memory, BUCKETS)
     np.testing.assert_array_equal(merged.offsets, built.offsets)
     for start, end in zip(built.offsets[:-1].tolist(), built.offsets[1:].tolist(), strict=True):
         assert sorted(merged.slots[start:end].tolist()) == built.slots[start:end].tolist()
         assert sorted(merged.times[start:end].tolist()) == sorted(built.times[start:end].tolist())
-    again = hashing.merge(memory, merged)
+    again = merge(memory, merged)
     jax.tree.map(np.testing.assert_array_equal, again, merged.replace(tail_slots=again.tail_slots))
-    assert hashing.merge(memory.replace(times=jnp.full(N, -1)), index).offsets[-1] == 0
+    assert merge(memory.replace(times=jnp.full(N, -1)), index).offsets[-1] == 0
 
 
 def test_frequent_buckets_are_skipped_and_counted(written):
@@ -87,7 +88,7 @@ def test_frequent_buckets_are_skipped_and_counted(written):
     bound = int(np.sort(sizes)[2])
     rng = np.random.default_rng(2)
     words, vectors = random_words(rng, 10), jnp.asarray(rng.integers(-2, 3, (10, V - 2)), jnp.float32)
-    hits = search.hashed(index, K, 3 * N, max_bucket=bound)(search.Queries(vectors, words), memory)
+    hits = jax.jit(search.hashed(index, K, 3 * N, max_bucket=bound))(search.Queries(vectors, words), memory)
     for row in range(10):
         assert hits.slots[row].tolist() == search_by_hand(memory, words[row], vectors[row], bound, sizes)[1]
         mine = reference.buckets(np.asarray(words[row]).tolist(), np.asarray(BUCKETS).tolist())
@@ -101,11 +102,13 @@ def test_what_does_not_fit_the_width_is_the_most_frequent_and_counted(written):
     queries = search.Queries(jnp.ones((1, V - 2)), words)
     sizes = np.sort(np.diff(index.offsets)[[0, 1, 2, 3]])
     width = int(sizes[0] + sizes[1])
-    hits = search.hashed(index, K, width)(queries, memory)
+    hits = jax.jit(search.hashed(index, K, width))(queries, memory)
     assert hits.candidates.tolist() == [width] and hits.lost.tolist() == [int(sizes[2:].sum())]
     rare = np.argsort(np.diff(index.offsets)[[0, 1, 2, 3]], kind="stable")[:2]
     only = [[2, 3, 4, 6][i] for i in rare] + [0, 0]
-    alone = search.hashed(index, K, N * S)(search.Queries(queries.vector, jnp.array([only], jnp.int32)), memory)
+    alone = jax.jit(search.hashed(index, K, N * S))(
+        search.Queries(queries.vector, jnp.array([only], jnp.int32)), memory
+    )
     np.testing.assert_array_equal(alone.slots, hits.slots)
 
 
@@ -121,11 +124,11 @@ def test_many_candidates_fill_several_chunks(monkeypatch):
     queries = search.Queries(jnp.asarray(rng.standard_normal((3, 4)), jnp.float32), keys[:3])
     hits = jax.jit(lambda *args: search.hashed(index, K, 1000)(*args))(queries, memory)
     shares = jnp.any(keys[None, :, :, None] == keys[:3, None, None], axis=(2, 3))  # [3, 200]
-    np.testing.assert_allclose(hits.scores, search.exact(K)(queries, memory, shares).scores, rtol=1e-6)
+    np.testing.assert_allclose(hits.scores, jax.jit(search.exact(K))(queries, memory, shares).scores, rtol=1e-6)
     where = shares & jnp.asarray(rng.random((3, 200)) < 0.3)
     np.testing.assert_allclose(
-        search.hashed(index, K, 1000)(queries, memory, where).scores,
-        search.exact(K)(queries, memory, where).scores,
+        jax.jit(search.hashed(index, K, 1000))(queries, memory, where).scores,
+        jax.jit(search.exact(K))(queries, memory, where).scores,
         rtol=1e-6,
     )
 
@@ -138,20 +141,21 @@ def test_dense_keys_and_gradients(written):
     embedded = embedded.replace(values=memory.keys)
     index = hashing.build(embedded, BUCKETS, embedded.values)
     words, vector = random_words(rng, 2), jnp.asarray(rng.standard_normal((2, 3)), jnp.float32)
-    run = search.hashed(index, 2, N * S, keys_fn=lambda keys: keys["candidate"])
+    run = jax.jit(search.hashed(index, 2, N * S, keys_fn=lambda keys: keys["candidate"]))
     value = lambda vector: jnp.sum(jnp.where((h := run(search.Queries(vector, words), embedded)).valid, h.scores, 0))  # noqa: E731
     hits = run(search.Queries(vector, words), embedded)
     expected = jnp.where(hits.valid[..., None], embedded.keys["candidate"][hits.slots], 0).sum(1)
     np.testing.assert_allclose(jax.grad(value)(vector), expected, rtol=1e-6)
     key = {"candidate": jnp.ones(3)}
-    longer, grown = hashing.write(embedded, index, key, jnp.full(S, 2, jnp.int32), jnp.full(S, 2), mm.oldest_slot)
+    write = jax.jit(hashing.write, static_argnums=5)
+    longer, grown = write(embedded, index, key, jnp.full(S, 2, jnp.int32), jnp.full(S, 2), mm.oldest_slot)
     assert grown.tail_buckets[0].tolist() == [0, -1, -1, -1] and int(longer.count) == int(memory.count) + 1
 
 
 def test_questions_and_words_without_a_bucket_find_nothing(written):
     memory, index = written
     words = jnp.array([[0, 0, 0, 0], [1, 9, V, 99], [-5, -1, 0, 1]], jnp.int32)
-    hits = search.hashed(index, K, 8)(search.Queries(jnp.ones((3, V - 2)), words), memory)
+    hits = jax.jit(search.hashed(index, K, 8))(search.Queries(jnp.ones((3, V - 2)), words), memory)
     assert not hits.valid.any() and not hits.candidates.any()
 
 

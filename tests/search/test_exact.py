@@ -28,6 +28,10 @@ def memory_of(keys, times=None):
     return memory if times is None else memory.replace(times=jnp.asarray(times))
 
 
+def find(queries, memory, *where, k=K, **options):
+    return jax.jit(search.exact(k, **options))(queries, memory, *where)
+
+
 def small_integers(rng, *shape):
     """Vectors whose products float32 holds exactly, with many equal scores."""
     return jnp.asarray(rng.integers(-2, 3, shape), jnp.float32)
@@ -67,21 +71,21 @@ def test_nan_and_infinity_are_never_found_and_hide_nothing(count):
     spoiled = rng.choice(N, 40, replace=False)
     keys[spoiled, 0] = np.nan
     for built in (jnp.asarray(keys), jax.vmap(search.quantize)(jnp.asarray(keys))):
-        hits = search.exact(K)(search.Queries(vector), memory_of(built))
+        hits = find(search.Queries(vector), memory_of(built))
         for row in range(count):
             allowed = ~np.isin(np.arange(N), spoiled)
             expected = reference.best_slots(np.asarray(vector[row]), np.nan_to_num(keys), allowed, K)[0]
             np.testing.assert_array_equal(hits.scores[row], expected)
-    nothing = search.exact(K)(search.Queries(vector.at[:, 1].set(jnp.nan)), memory_of(jnp.asarray(keys)))
+    nothing = find(search.Queries(vector.at[:, 1].set(jnp.nan)), memory_of(jnp.asarray(keys)))
     assert not nothing.valid.any() and (nothing.slots == -1).all() and np.isneginf(nothing.scores).all()
 
 
 def test_too_few_slots_give_invalid_hits():
     memory = memory_of(jnp.ones((N, 2)), times=np.where(np.arange(N) == 70, 3, -1).astype(np.int32))
-    hits = search.exact(3)(search.Queries(jnp.ones((2, 2))), memory)
+    hits = find(search.Queries(jnp.ones((2, 2))), memory, k=3)
     assert hits.slots.tolist() == [[70, -1, -1]] * 2
     assert hits.valid.tolist() == [[True, False, False]] * 2 and hits.candidates.tolist() == [1, 1]
-    empty = search.exact(3)(search.Queries(jnp.ones((2, 2))), mm.empty(N, jnp.zeros(2), jnp.int32(0)))
+    empty = find(search.Queries(jnp.ones((2, 2))), mm.empty(N, jnp.zeros(2), jnp.int32(0)), k=3)
     assert not empty.valid.any()
 
 
@@ -91,8 +95,8 @@ def test_codes_find_what_vectors_find():
     plain, coded = memory_of(keys), mm.map_keys(memory_of(keys), search.quantize)
     for count in (1, 3, 6):
         vector = jnp.asarray(rng.standard_normal((count, 32)), jnp.float32)
-        found = search.exact(K)(search.Queries(vector), plain)
-        np.testing.assert_array_equal(found.slots, search.exact(K)(search.Queries(vector), coded).slots)
+        found = find(search.Queries(vector), plain)
+        np.testing.assert_array_equal(found.slots, find(search.Queries(vector), coded).slots)
     assert not search.quantize(jnp.zeros(3)).codes.any()
 
 
@@ -112,7 +116,7 @@ def test_queries_of_a_vmap_are_searched_together():
     rng = np.random.default_rng(4)
     memory = memory_of(small_integers(rng, N, D))
     vectors, where = small_integers(rng, 4, 2, D), jnp.asarray(rng.random((4, N)) < 0.7)
-    run = search.exact(K)
+    run = jax.jit(search.exact(K))
     one = lambda vector, where: run(search.Queries(vector), memory, where)  # noqa: E731
     looped = [one(*each) for each in zip(vectors, where, strict=True)]
     together = jax.jit(jax.vmap(one))(vectors, where)
@@ -127,7 +131,7 @@ def test_queries_of_a_vmap_are_searched_together():
 def test_no_array_has_queries_and_slots():
     count, num_slots = 12, 4096
     memory = mm.empty(num_slots, jax.ShapeDtypeStruct((2,), jnp.float32), jnp.int32(0))
-    search_one = jax.vmap(lambda vector: search.exact(K)(search.Queries(vector[None]), memory).slots)
+    search_one = jax.vmap(lambda vector: find(search.Queries(vector[None]), memory).slots)
     compiled = jax.jit(search_one).lower(jnp.ones((count, 2))).compile()
     assert compiled.memory_analysis().temp_size_in_bytes < 4 * count * num_slots
 
@@ -141,12 +145,14 @@ def test_gradients_are_those_of_the_scores(quantized):
     def ours(vector, keys):
         memory = memory_of(keys)
         memory = mm.map_keys(memory, search.quantize) if quantized else memory
-        return jnp.sum(weights * search.exact(K)(search.Queries(vector), memory).scores)
+        return jnp.sum(weights * find(search.Queries(vector), memory).scores)
 
     def dense(vector, keys):
         return jnp.sum(weights * jax.lax.top_k(vector @ keys.T, K)[0])
 
-    for got, expected in zip(jax.grad(ours, (0, 1))(vector, keys), jax.grad(dense, (0, 1))(vector, keys), strict=True):
+    for got, expected in zip(
+        jax.jit(jax.grad(ours, (0, 1)))(vector, keys), jax.grad(dense, (0, 1))(vector, keys), strict=True
+    ):
         np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
 
 
@@ -165,21 +171,21 @@ def test_approximate_search_on_a_cpu_is_exact():
     memory, queries = with_holes(rng, small_integers(rng, N, D)), search.Queries(small_integers(rng, Q, D))
     jax.tree.map(
         np.testing.assert_array_equal,
-        search.exact(K, recall=0.9)(queries, memory).scores,
-        search.exact(K)(queries, memory).scores,
+        find(queries, memory, recall=0.9).scores,
+        find(queries, memory).scores,
     )
 
 
 def test_halves_and_doubles_keep_their_precision():
     rng = np.random.default_rng(7)
     keys, vector = small_integers(rng, N, D), small_integers(rng, Q, D)
-    full = search.exact(K)(search.Queries(vector), memory_of(keys))
-    half = search.exact(K)(search.Queries(vector), memory_of(keys.astype(jnp.bfloat16)))
+    full = find(search.Queries(vector), memory_of(keys))
+    half = find(search.Queries(vector), memory_of(keys.astype(jnp.bfloat16)))
     assert half.scores.dtype == jnp.float32
     np.testing.assert_array_equal(full.slots, half.slots)
     with jax.enable_x64(True):
         double = jnp.asarray(rng.standard_normal((N, D)))
-        hits = search.exact(K)(search.Queries(double[:2]), memory_of(double))
+        hits = find(search.Queries(double[:2]), memory_of(double))
         assert hits.scores.dtype == jnp.float64
         np.testing.assert_allclose(hits.scores[:, 0], np.sort(np.asarray(double[:2] @ double.T))[:, -1], rtol=1e-13)
 

@@ -29,6 +29,10 @@ def written():
     return memory, lists, rng
 
 
+def probed(lists, probes, width):
+    return jax.jit(search.probed(lists, K, probes, width))
+
+
 def in_probed_lists(memory, lists, vector, probes):
     chosen = np.argsort(-np.asarray(vector @ lists.centroids.T), axis=1, kind="stable")[:, :probes]
     of = np.asarray(hashing.nearest(memory.keys, lists.centroids))
@@ -42,12 +46,10 @@ def test_equals_exact_search_of_the_probed_lists(written, count, masked):
     vector = jnp.asarray(rng.standard_normal((count, D)), jnp.float32)
     where = jnp.asarray(rng.random((count, N)) < 0.3) if masked else None
     for probes in (1, 3):
-        hits = jax.jit(lambda lists, *args, probes=probes: search.probed(lists, K, probes, 512 * probes)(*args))(
-            lists, search.Queries(vector), memory, where
-        )
+        hits = probed(lists, probes, 512 * probes)(search.Queries(vector), memory, where)
         allowed = in_probed_lists(memory, lists, vector, probes)
         allowed = allowed & where if masked else allowed
-        expected = search.exact(K)(search.Queries(vector), memory, allowed)
+        expected = jax.jit(search.exact(K))(search.Queries(vector), memory, allowed)
         np.testing.assert_array_equal(hits.slots, expected.slots)
         np.testing.assert_allclose(hits.scores, expected.scores, rtol=1e-6)
         assert not hits.lost.any()
@@ -66,17 +68,17 @@ def test_what_does_not_fit_the_width_is_counted():
     memory = mm.write_many(mm.empty(640, keys[0], jnp.int32(0)), keys, jnp.zeros(640, jnp.int32))
     lists = hashing.build_lists(memory, jnp.array([[1.0, 1.0], [-1.0, -1.0]]))
     queries = search.Queries(jnp.array([[1.0, 0.9]]))
-    hits = search.probed(lists, K, 2, 512)(queries, memory)
+    hits = probed(lists, 2, 512)(queries, memory)
     assert hits.candidates.tolist() == [512] and hits.lost.tolist() == [128]
-    assert search.probed(lists, K, 2, 1536)(queries, memory).lost.tolist() == [0]
+    assert probed(lists, 2, 1536)(queries, memory).lost.tolist() == [0]
 
 
 def test_gradients_are_those_of_the_scores(written):
     memory, lists, rng = written
     vector = jnp.asarray(rng.standard_normal((2, D)), jnp.float32)
-    run = search.probed(lists, K, 2, 1024)
+    run = probed(lists, 2, 1024)
     hits = run(search.Queries(vector), memory)
-    got = jax.grad(lambda vector: jnp.sum(run(search.Queries(vector), memory).scores))(vector)
+    got = jax.jit(jax.grad(lambda vector: jnp.sum(run(search.Queries(vector), memory).scores)))(vector)
     np.testing.assert_allclose(got, memory.keys[hits.slots].sum(axis=1), rtol=1e-6)
 
 
@@ -84,11 +86,12 @@ def test_nothing_is_found_in_empty_lists_or_by_nan():
     memory = mm.empty(8, jnp.zeros(2), jnp.int32(0))
     lists = hashing.build_lists(memory, jnp.eye(2), tail=2)
     queries = search.Queries(jnp.ones((2, 2)))
-    assert not search.probed(lists, K, 2, 512)(queries, memory).valid.any()
-    memory, lists = hashing.write_to_lists(memory, lists, jnp.array([jnp.nan, 1.0]), jnp.int32(0))
-    memory, lists = hashing.write_to_lists(memory, lists, jnp.array([1.0, 0.0]), jnp.int32(0))
-    assert search.probed(lists, K, 2, 512)(queries, memory).slots.tolist() == [[1, -1, -1, -1]] * 2
-    assert not search.probed(lists, K, 2, 512)(search.Queries(jnp.full((1, 2), jnp.nan)), memory).valid.any()
+    assert not probed(lists, 2, 512)(queries, memory).valid.any()
+    write = jax.jit(hashing.write_to_lists)
+    for key in ([jnp.nan, 1.0], [1.0, 0.0]):
+        memory, lists = write(memory, lists, jnp.array(key), jnp.int32(0))
+    assert probed(lists, 2, 512)(queries, memory).slots.tolist() == [[1, -1, -1, -1]] * 2
+    assert not probed(lists, 2, 512)(search.Queries(jnp.full((2, 2), jnp.nan)), memory).valid.any()
 
 
 def test_bad_input_is_refused(written):
