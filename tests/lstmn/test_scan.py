@@ -219,7 +219,7 @@ def test_windows_of_a_text_equal_the_whole(span):
         rng = np.random.default_rng(7)
         weights, inputs = make_weights(rng), arrays(rng, jnp.float64, B, 3 * T, D)
         lengths = np.array([3 * T, T + 2, 5])
-        whole = lstmn.tape_scan(weights, inputs, jnp.asarray(lengths), span=span)
+        whole = jax.jit(partial(lstmn.tape_scan, span=span))(weights, inputs, jnp.asarray(lengths))
 
         def by_windows(weights, inputs):
             tape, hidden = None, []
@@ -312,17 +312,17 @@ def test_scores_of_any_size_give_no_nan():
 def test_bfloat16_is_near_float32_and_sums_are_float32():
     rng = np.random.default_rng(12)
     weights, inputs = make_weights(rng, jnp.bfloat16), arrays(rng, jnp.bfloat16, B, T, D)
-    steps = lstmn.tape_scan(weights, inputs)
+    scan = jax.jit(lstmn.tape_scan)
+    steps = scan(weights, inputs)
     assert {leaf.dtype for leaf in jax.tree.leaves(steps)} == {jnp.dtype(jnp.bfloat16)}
     assert lstmn.tape_attention(weights, inputs, steps).dtype == jnp.float32
     to32 = partial(jax.tree.map, lambda a: a.astype(jnp.float32))
-    exact = lstmn.tape_scan(to32(weights), to32(inputs))
+    exact = scan(to32(weights), to32(inputs))
     np.testing.assert_allclose(to32(steps.hidden), exact.hidden, atol=0.03)
 
     def slope(weights, inputs, gradient):
-        return jax.grad(lambda w: jnp.sum(lstmn.tape_scan(w, inputs, gradient=gradient).hidden.astype(jnp.float32)))(
-            weights
-        )
+        total = lambda w: jnp.sum(lstmn.tape_scan(w, inputs, gradient=gradient).hidden.astype(jnp.float32))  # noqa: E731
+        return jax.jit(jax.grad(total))(weights)
 
     ours, theirs = (slope(weights, inputs, gradient) for gradient in ("recompute", "autodiff"))
     assert {leaf.dtype for leaf in jax.tree.leaves(ours)} == {jnp.dtype(jnp.bfloat16)}
