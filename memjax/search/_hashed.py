@@ -129,37 +129,58 @@ def _find(
         scores = _keys.fine_scores(_keys.take_rows(keys, slots), vector)
         return jnp.where(current, scores, -jnp.inf)
 
-    def step(number: Array, found: tuple[Array, Array]) -> tuple[Array, Array]:
-        place = number * chunk + jnp.arange(chunk, dtype=jnp.int32)
-        of = jnp.sum(place[:, None] >= postings.ends[None], axis=1)  # the bucket whose posting it is
-        before = jnp.where(of > 0, postings.ends.at[of - 1].get(mode="clip"), 0)
-        at = postings.starts.at[of].get(mode="clip") + place - before
-        slots, time = (leaf.at[at].get(mode="clip") for leaf in (index.slots, index.times))
-        rows = score(slots, (place < taken) & (times.at[slots].get(mode="clip") == time))
-        scores = lax.dynamic_update_slice(found[0], rows, (number * chunk,))
-        return scores, lax.dynamic_update_slice(found[1], slots, (number * chunk,))
+    def is_fresh(slots: Array, written: Array) -> Array:
+        return times.at[slots].get(mode="clip") == written
 
-    exact = _keys.fine_scores(_keys.take_rows(keys, jnp.zeros(1, jnp.int32)), vector).dtype
-    start = (jnp.full(size, -jnp.inf, exact), jnp.zeros(size, jnp.int32))
-    scores, slots = lax.fori_loop(0, (taken + chunk - 1) // chunk, step, start)
+    def scan_base(check: bool) -> tuple[Array, Array, Array]:
+        """Scores, slots and write times of all postings; without `check` those of stale ones too."""
+
+        def step(number: Array, found: tuple[Array, Array, Array]) -> tuple[Array, ...]:
+            place = number * chunk + jnp.arange(chunk, dtype=jnp.int32)
+            of = jnp.sum(place[:, None] >= postings.ends[None], axis=1)  # the bucket whose posting it is
+            before = jnp.where(of > 0, postings.ends.at[of - 1].get(mode="clip"), 0)
+            at = postings.starts.at[of].get(mode="clip") + place - before
+            slots, written = (leaf.at[at].get(mode="clip") for leaf in (index.slots, index.times))
+            current = (place < taken) & is_fresh(slots, written) if check else place < taken
+            rows = (score(slots, current), slots, written)
+            return tuple(map(lambda all, new: lax.dynamic_update_slice(all, new, (number * chunk,)), found, rows))
+
+        exact = _keys.fine_scores(_keys.take_rows(keys, jnp.zeros(1, jnp.int32)), vector).dtype
+        start = (jnp.full(size, -jnp.inf, exact), jnp.zeros(size, jnp.int32), jnp.zeros(size, jnp.int32))
+        return lax.fori_loop(0, (taken + chunk - 1) // chunk, step, start)
+
+    def best_of_base(check: bool) -> tuple[Array, Array, Array]:
+        scores, slots, written = scan_base(check)
+        top, at = _highest(count, scores)
+        return top, slots.at[at].get(mode="clip"), written.at[at].get(mode="clip")
+
+    # The time of a slot costs as much to read as its words, and few are stale: look at those of the best alone, and
+    # search again with all times if one of them is.
+    count = min(k * words.shape[0], size)  # a slot comes once for each bucket that it shares
+    first = best_of_base(check=False)
+    stale = jnp.any((first[0] > -jnp.inf) & ~is_fresh(first[1], first[2]))
+    scores, slots, _ = lax.cond(stale, lambda: best_of_base(check=True), lambda: first)
     shared = (index.tail_buckets[:, :, None] == buckets[None, None]) & (buckets >= 0)[None, None]  # [R, S, S']
-    recent = shared.any(axis=(1, 2)) & (times.at[index.tail_slots].get(mode="clip") == index.tail_times)
+    recent = shared.any(axis=(1, 2)) & is_fresh(index.tail_slots, index.tail_times)
     tail_scores = score(index.tail_slots, recent & (index.tail_times >= 0))
     scores, slots = jnp.concatenate([scores, tail_scores]), jnp.concatenate([slots, index.tail_slots])
     candidates = taken + jnp.sum(tail_scores > -jnp.inf, dtype=jnp.int32)
-    return _distinct(k, words.shape[0], scores, slots), candidates, postings.total - taken
+    return _distinct(k, scores, slots), candidates, postings.total - taken
 
 
-def _distinct(k: int, times: int, scores: Array, slots: Array) -> Array:
-    """The K best slots `[K]`, of which each may come so many times, with one score: among the k * times best."""
-    count = min(k * times, scores.shape[0])
+def _highest(count: int, scores: Array) -> tuple[Array, Array]:
+    """The highest scores `[count]` and where they stand. Maxima of groups come first: fewer are sorted."""
     padded = jnp.pad(scores, (0, -scores.shape[0] % _GROUP), constant_values=-jnp.inf).reshape(-1, _GROUP)
     padded = jnp.where(padded > -jnp.inf, padded, -jnp.inf)
-    _, groups = lax.top_k(padded.max(axis=1), min(count, padded.shape[0]))  # they hold the best: fewer are sorted
+    _, groups = lax.top_k(padded.max(axis=1), min(count, padded.shape[0]))
     top, at = lax.top_k(padded[groups].reshape(-1), count)
-    at = groups[at // _GROUP] * _GROUP + at % _GROUP
-    slots = slots.at[at].get(mode="clip")
-    order = jnp.argsort(slots, stable=True)  # so that of equal scores the lower slot is the first
-    top, slots = top[order], slots[order]
+    return top, groups[at // _GROUP] * _GROUP + at % _GROUP
+
+
+def _distinct(k: int, scores: Array, slots: Array) -> Array:
+    """The K best slots `[K]`, of which each may come several times, with one score."""
+    # By slot, so that of equal scores the lower slot is the first; a stale posting of a slot after its valid one.
+    order = jnp.lexsort((-scores, slots))
+    scores, slots = scores[order], slots[order]
     repeated = jnp.append(False, slots[1:] == slots[:-1])
-    return best(jnp.where(repeated, -jnp.inf, top)[None], slots[None], k)[1][0]
+    return best(jnp.where(repeated, -jnp.inf, scores)[None], slots[None], k)[1][0]
