@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from jax.sharding import AxisType
 
 from memjax import addressing, encoding, hashing, losses, lstmn, models, nn, scoring, search
 from memjax.memory import Memory, empty, gather, write_many
@@ -24,6 +25,8 @@ from memjax.memory import Memory, empty, gather, write_many
 N, D, W, S = 6, 4, 7, 3
 # Of recurrent parts: batch, steps, source positions, hidden features, attention features.
 B, T, J, H, A = 2, 5, 4, 3, 2
+# Of one device here; `tests/search/eight_devices.py` has more.
+MESH = jax.make_mesh((1,), ("slots",), axis_types=(AxisType.Auto,))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -264,6 +267,22 @@ CASES = {
         (1,),
         float32=True,
     ),
+    "search.sharded": Case(
+        lambda query, *rest: search.sharded(MESH, "slots", 3)(search.Queries(query), *rest),
+        draw(vector(B, D), memory(vector(D), integers(0, 9, S)), flags(B, N)),
+        (0,),
+        float32=True,
+    ),
+    "search.sharded_write": Case(
+        search.sharded_write(MESH, "slots"),
+        draw(memory(vector(D), integers(0, 9, S)), vector(D), integers(0, 9, S)),
+        (1,),
+    ),
+    "search.sharded_write_many": Case(
+        search.sharded_write_many(MESH, "slots"),
+        draw(memory(vector(D), integers(0, 9, S)), vector(B, D), integers(0, 9, B, S)),
+        (1,),
+    ),
     "search.quantize": Case(lambda key: (search.quantize(key).codes, search.quantize(key).vector), draw(vector(D))),
     "addressing.select_highest": Case(addressing.select_highest, select_args),
     "addressing.select_in_time_order": Case(in_time_order, select_args),
@@ -349,7 +368,7 @@ CASES = {
     "models.supporting_memory": Case(models.supporting_memory, draw(memory(vector(D), vector(S)), integers(-1, N, 2))),
 }
 
-#: Not functions of arrays: containers of results, sizes.
+#: Not functions of arrays: containers of results, sizes, places.
 NOT_PARTS = {
     "addressing.Hops",
     "hashing.Index",
@@ -376,6 +395,7 @@ NOT_PARTS = {
     "search.Hits",
     "search.Quantized",
     "search.Queries",
+    "search.shard_memory",
 }
 
 
