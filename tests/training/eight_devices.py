@@ -24,6 +24,7 @@ from memjax.training import (
 )
 
 S, BATCH, WORDS = 8, 16, 6
+DATA = PartitionSpec("data")
 
 
 def corpus(questions):
@@ -35,17 +36,15 @@ def corpus(questions):
     return StoryBatch(*map(jnp.asarray, (sentences, slots, facts[:, :1], supports, facts[:, 1:])))
 
 
-def memnn(mesh, divided):
-    """State, inputs, step and epoch of a Memory Network."""
+def memnn():
+    """State, corpus and epoch of a Memory Network."""
     model, optimizer = MemNN(WORDS, 8, hops=1, rngs=nnx.Rngs(0)), optax.adam(0.05)
-    step = make_step(model, optimizer, make_memnn_loss())
-    batch = corpus(2 * BATCH)
-    if divided:
-        batch = batch.shard(mesh, "data")
-    return create_state(model, optimizer, jax.random.key(0)), batch, step, make_epoch(step, BATCH)
+    epoch = make_epoch(make_step(model, optimizer, make_memnn_loss()), BATCH)
+    return create_state(model, optimizer, jax.random.key(0)), corpus(2 * BATCH), epoch
 
 
-def lstmn(mesh, divided):
+def lstmn():
+    """State, batch and step of an LSTMN."""
     model, optimizer = LSTMN(3, 4, rngs=nnx.Rngs(0)), optax.adam(0.05)
 
     def loss(model, batch, key):
@@ -54,30 +53,45 @@ def lstmn(mesh, divided):
     rng = np.random.default_rng(1)
     draw = lambda *shape: jnp.asarray(rng.standard_normal(shape), jnp.float32)  # noqa: E731
     batch = {"inputs": draw(BATCH, 6, 3), "targets": draw(BATCH, 6, 4), "lengths": jnp.arange(BATCH) % 7}
-    if divided:
-        batch = jax.device_put(batch, NamedSharding(mesh, PartitionSpec("data")))
-    return create_state(model, optimizer, jax.random.key(0)), batch, make_step(model, optimizer, loss), None
+    return create_state(model, optimizer, jax.random.key(0)), batch, make_step(model, optimizer, loss)
 
 
-@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit], ids=["auto", "explicit"])
-@pytest.mark.parametrize("build", [memnn, lstmn])
-def test_steps_and_epochs_equal_one_device(build, kind):
+@pytest.mark.parametrize(
+    ("build", "kind", "part"),
+    [
+        (memnn, AxisType.Auto, "epoch"),
+        (memnn, AxisType.Explicit, "epoch"),
+        (lstmn, AxisType.Auto, "step"),
+        (lstmn, AxisType.Explicit, "step"),
+    ],
+)
+def test_training_equals_one_device(build, kind, part):
     mesh = jax.make_mesh((S,), ("data",), axis_types=(kind,))
-    state, batch, step, epoch = build(mesh, divided=False)
-    _, spread, _, _ = build(mesh, divided=True)
-    for run in filter(None, (step, epoch)):
-        whole = NamedSharding(mesh, PartitionSpec())
-        plain, divided = jax.jit(run), jax.jit(jax.sharding.auto_axes(run, out_sharding=whole))
-        expected, got = state, jax.device_put(state, whole)
-        for _ in range(2):
-            expected, metrics = plain(expected, batch)
-            got, ours = divided(got, spread)
-        for one, other in zip(
-            jax.tree.leaves((got.params, ours)), jax.tree.leaves((expected.params, metrics)), strict=True
-        ):
-            np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
-            assert one.sharding.is_fully_replicated
-        assert "all-reduce" in divided.lower(got, spread).compile().as_text()
+    whole = NamedSharding(mesh, PartitionSpec())
+    state, batch, run = build()
+    # Under an Explicit mesh a function must say how its arrays are divided, unless it is left to XLA.
+    plain, divided = jax.jit(run), jax.jit(jax.sharding.auto_axes(run, out_sharding=whole))
+    expected, got = state, jax.device_put(state, whole)
+    spread = batch.shard(mesh, "data") if part == "epoch" else jax.device_put(batch, NamedSharding(mesh, DATA))
+    for _ in range(2):
+        expected, metrics = plain(expected, batch)
+        got, ours = divided(got, spread)
+    for one, other in zip(
+        jax.tree.leaves((got.params, ours)), jax.tree.leaves((expected.params, metrics)), strict=True
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+        assert one.sharding.is_fully_replicated
+    assert "all-reduce" in divided.lower(got, spread).compile().as_text()
+
+
+def test_a_batch_that_cannot_be_divided():
+    mesh = jax.make_mesh((S,), ("data",))
+    with pytest.raises(
+        ValueError, match="questions: expected a multiple of 8.*'data', got 12; leave some out with take"
+    ):
+        corpus(12).shard(mesh, "data")
+    with pytest.raises(ValueError, match=r"axis: expected one of \['data'\], got 'slots'"):
+        corpus(16).shard(mesh, "slots")
 
 
 @pytest.mark.parametrize(("saved", "loaded"), [(8, 2), (8, 1), (1, 8)])
