@@ -11,7 +11,7 @@ import time
 TESTS = pathlib.Path(__file__).parent
 ROOT = TESTS.parent
 #: Seconds; many times what the machine needs, since it may be busy.
-LIMIT = 300
+LIMIT = 500
 EIGHT = "--xla_force_host_platform_device_count=8"
 
 
