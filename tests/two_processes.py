@@ -21,7 +21,8 @@ N, D, Q, K, M = 16, 4, 3, 5, 21
 def main(number: int, count: int, port: int, folder: str) -> None:
     """Does what one process does, and compares with this process alone."""
     jax.config.update("jax_disable_most_optimizations", True)
-    jax.distributed.initialize(f"127.0.0.1:{port}", count, number)
+    address = f"127.0.0.1:{port}"
+    jax.distributed.initialize(address, count, number, coordinator_bind_address=address if number == 0 else None)
     rng = np.random.default_rng(0)
     keys, vectors = (jnp.asarray(rng.integers(-2, 3, shape), jnp.float32) for shape in ((M, D), (Q, D)))
     values, queries = jnp.arange(M, dtype=jnp.int32), search.Queries(vectors)
