@@ -193,6 +193,10 @@ def batch_ring(rng, dtype):
     return lstmn.Ring(draw(B, N, H), draw(B, N, H), draw(B, N, H), draw(B, H), jnp.array([N + 1, 2]))
 
 
+def divided_index(rng, dtype):
+    return jax.tree.map(lambda leaf: leaf[None], memory_index(rng, dtype))  # of one device
+
+
 def stored(mem):
     return mem.keys, mem.values, mem.times
 
@@ -276,6 +280,10 @@ CASES = {
         draw(vector(B, D), memory(vector(D), integers(0, 9, S)), flags(B, N)),
         (0,),
         float32=True,
+    ),
+    "search.sharded_index_write": Case(
+        lambda *args: search.sharded_index_write(MESH, "slots", hashing.write)(*args)[1],
+        draw(memory(word_ids, integers(0, 9)), divided_index, word_ids, integers(0, 9)),
     ),
     "search.sharded_write": Case(
         lambda *args: stored(search.sharded_write(MESH, "slots")(*args)),
@@ -399,6 +407,7 @@ NOT_PARTS = {
     "search.Hits",
     "search.Quantized",
     "search.Queries",
+    "search.shard_index",
     "search.shard_memory",
 }
 

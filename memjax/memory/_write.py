@@ -51,7 +51,7 @@ def _last_wins(slots: Array, num_slots: int) -> Array:
     return jnp.where(wins, slots, num_slots + jnp.arange(len(slots), dtype=slots.dtype))
 
 
-def _choose(slot_fn: SlotFn, memory: Memory, key: PyTree) -> Array:
+def choose_slot(slot_fn: SlotFn, memory: Memory, key: PyTree) -> Array:
     """Returns the chosen slot, int32, as N where it lies outside the memory."""
     slot = jnp.asarray(slot_fn(memory, key))
     if slot.ndim or not jnp.issubdtype(slot.dtype, jnp.integer):
@@ -103,7 +103,7 @@ def write_by(put_fn: PutFn, memory: Memory, key: PyTree, value: PyTree, slot_fn:
     _checks.same_leaves("key", key, "memory.keys", memory.keys, drop=1)
     _checks.same_leaves("value", value, "memory.values", memory.values, drop=1)
     num_slots = memory.num_slots
-    slot = _choose(slot_fn, memory, key)
+    slot = choose_slot(slot_fn, memory, key)
     where = jnp.asarray(where, bool)
     written = put_fn(memory, jnp.where(where, slot, num_slots), key, value, memory.count)
     return dataclasses.replace(
@@ -172,7 +172,7 @@ def write_many_by(
     num_slots = memory.num_slots
     after = memory.count + jnp.cumsum(where, dtype=jnp.int32)  # [M]
     times = after - where.astype(jnp.int32)
-    slots = jax.vmap(lambda time, key: _choose(slot_fn, dataclasses.replace(memory, count=time), key))(times, keys)
+    slots = jax.vmap(lambda time, key: choose_slot(slot_fn, dataclasses.replace(memory, count=time), key))(times, keys)
     written = put_fn(memory, _last_wins(jnp.where(where, slots, num_slots), num_slots), keys, values, times)
     return dataclasses.replace(
         written,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A memory whose slots several devices divide among them: how it is placed, and how it is written."""
 
+import dataclasses
 from collections.abc import Callable
 
 import jax
@@ -10,7 +11,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from memjax import _checks
 from memjax.memory import Memory, next_slot
-from memjax.memory._write import BY_COUNT, put, write_by, write_many_by
+from memjax.memory._write import BY_COUNT, choose_slot, put, write_by, write_many_by
 from memjax.typing import Array, PyTree, SlotFn
 
 
@@ -41,6 +42,12 @@ def divide(mesh: Mesh, tree: PyTree, *spec: str | None) -> PyTree:
     if AxisType.Explicit not in mesh.axis_types:
         return tree
     return jax.reshard(tree, NamedSharding(mesh, PartitionSpec(*spec)))
+
+
+def _sharding(mesh: Mesh, spec: PartitionSpec, leaf: Array | jax.ShapeDtypeStruct) -> NamedSharding:
+    """Spelled as in what a write returns, so that the first write is compiled for the second one too."""
+    rest = [None] * (len(leaf.shape) - len(spec)) if AxisType.Explicit in mesh.axis_types else []
+    return NamedSharding(mesh, PartitionSpec(*spec, *rest))
 
 
 def shard_memory(mesh: Mesh, axis: str, memory: Memory) -> Memory:
@@ -79,8 +86,7 @@ def shard_memory(mesh: Mesh, axis: str, memory: Memory) -> Memory:
     check_division(mesh, axis, memory)
 
     def place(spec: PartitionSpec, leaf: Array | jax.ShapeDtypeStruct) -> Array | jax.ShapeDtypeStruct:
-        # Axes that are not divided are written out, as they are in what a write returns: one compilation for both.
-        sharding = NamedSharding(mesh, PartitionSpec(*spec, *[None] * (len(leaf.shape) - len(spec))))
+        sharding = _sharding(mesh, spec, leaf)
         if isinstance(leaf, jax.ShapeDtypeStruct):
             return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
         # A copy of what every device holds whole, so that either memory can be donated.
@@ -89,6 +95,59 @@ def shard_memory(mesh: Mesh, axis: str, memory: Memory) -> Memory:
     return jax.tree.map(
         lambda spec, part: jax.tree.map(lambda leaf: place(spec, leaf), part), memory_specs(axis), memory
     )
+
+
+def shard_index(mesh: Mesh, axis: str, make_fn: Callable[[Memory], PyTree], memory: Memory) -> PyTree:
+    """Makes an index of each device's own slots, and gives it to the device.
+
+    Args:
+        mesh: the mesh of `shard_memory`.
+        axis: the axis that divides the slots.
+        make_fn: makes the index of a memory, `functools.partial(memjax.hashing.build, buckets=buckets)` or the like;
+            it is called once for each device, with its slots.
+        memory: N slots, N a multiple of the number S of devices; divided already, or not.
+
+    Returns:
+        The index, leaves `[S, ...]`, of which each device holds its row: for `sharded` and `sharded_index_write`.
+
+    Raises:
+        ValueError: as `shard_memory`.
+
+    Example:
+        >>> from functools import partial
+        >>> from memjax import hashing, memory as mm
+        >>> mesh = jax.make_mesh((1,), ("slots",))
+        >>> memory = mm.empty(4, jnp.zeros(3, jnp.int32), jnp.int32(0))
+        >>> make = partial(hashing.empty, buckets=hashing.word_buckets(9), num_words=3)
+        >>> shard_index(mesh, "slots", make, memory).slots.shape
+        (1, 12)
+
+    Reference: Weston et al. 2015, section 3.3.
+    Departs from the paper: the index is divided as the memory is.
+    """
+    check_axis(mesh, axis)
+    check_division(mesh, axis, memory)
+    size = memory.num_slots // mesh.shape[axis]
+
+    host = jax.device_get(memory)  # an array on Explicit axes cannot be cut where it lies
+
+    def part(start: int) -> PyTree:
+        take = lambda leaf: jnp.asarray(leaf[start : start + size])  # noqa: E731
+        arrays = {name: jax.tree.map(take, getattr(host, name)) for name in ("keys", "values", "times", "usage")}
+        return make_fn(dataclasses.replace(memory, **arrays))
+
+    parts = [part(start) for start in range(0, memory.num_slots, size)]
+
+    def place(*rows: Array) -> Array:
+        stacked = jnp.stack(rows)  # [S, ...]
+        return jax.device_put(stacked, _sharding(mesh, PartitionSpec(axis), stacked))
+
+    return jax.tree.map(place, *parts)
+
+
+def own_part(index: PyTree) -> PyTree:
+    """The index of this device, in a function that runs on each of them."""
+    return jax.tree.map(lambda leaf: leaf[0], index)
 
 
 def _put_sharded(mesh: Mesh, axis: str) -> Callable[[Memory, Array, PyTree, PyTree, Array], Memory]:
@@ -188,3 +247,65 @@ def sharded_write_many(mesh: Mesh, axis: str, slot_fn: SlotFn = next_slot) -> Ca
         return write_many_by(put_fn, memory, keys, values, choose, where)
 
     return write_many
+
+
+def sharded_index_write(
+    mesh: Mesh, axis: str, write_fn: Callable[..., tuple[Memory, PyTree]], slot_fn: SlotFn = next_slot
+) -> Callable[..., tuple[Memory, PyTree]]:
+    """Makes a write to a memory and its index that several devices divide: `sharded_write`, and its postings.
+
+    Args:
+        mesh: the mesh of `shard_memory`.
+        axis: the axis that divides the slots.
+        write_fn: writes both, `memjax.hashing.write` or `memjax.hashing.write_to_lists`.
+        slot_fn: as in `sharded_write`.
+
+    Returns:
+        `write(memory, index, key, value, where=True, **options) -> (memory, index)`, with a memory of `shard_memory`
+        and an index of `shard_index`; the options are those of `write_fn`. Each device merges its own tail.
+
+    Raises:
+        ValueError: as `sharded_write` and `write_fn`.
+
+    Example:
+        >>> from functools import partial
+        >>> from memjax import hashing, memory as mm
+        >>> mesh = jax.make_mesh((1,), ("slots",))
+        >>> memory = shard_memory(mesh, "slots", mm.empty(4, jnp.zeros(3, jnp.int32), jnp.int32(0)))
+        >>> make = partial(hashing.empty, buckets=hashing.word_buckets(9), num_words=3)
+        >>> index = shard_index(mesh, "slots", make, memory)
+        >>> store = jax.jit(sharded_index_write(mesh, "slots", hashing.write), donate_argnums=(0, 1))
+        >>> memory, index = store(memory, index, jnp.array([5, 7, 0]), jnp.int32(1))
+        >>> index.tail_count.tolist()
+        [1]
+
+    Reference: Weston et al. 2015, sections 3.1 and 3.3.
+    Departs from the paper: memory and index are bounded and divided.
+    """
+    check_axis(mesh, axis)
+    chooser = _chooser(mesh, axis, slot_fn)
+
+    def write(
+        memory: Memory, index: PyTree, key: PyTree, value: PyTree, where: Array | bool = True, **options: PyTree
+    ) -> tuple[Memory, PyTree]:
+        check_division(mesh, axis, memory)
+        _checks.rank("where", where, 0, "[]")
+        where, slot = jnp.asarray(where, bool), choose_slot(chooser, memory, key)
+
+        def body(
+            local: Memory, index: PyTree, slot: Array, key: PyTree, value: PyTree, where: Array, options: PyTree
+        ) -> tuple[Memory, PyTree]:
+            mine = slot - lax.axis_index(axis) * local.num_slots
+            after, index = write_fn(
+                local, own_part(index), key, value, slot_fn=lambda memory, key: mine, where=where, **options
+            )
+            return dataclasses.replace(after, dropped=local.dropped), jax.tree.map(lambda leaf: leaf[None], index)
+
+        specs, whole, parts = memory_specs(axis), PartitionSpec(), PartitionSpec(axis)
+        in_specs = (specs, parts, *[whole] * 5)
+        run = jax.shard_map(body, mesh=mesh, in_specs=in_specs, out_specs=(specs, parts), check_vma=False)
+        after, index = run(memory, index, *divide(mesh, (slot, key, value, where, options)))
+        dropped = memory.dropped + (where & (slot == memory.num_slots)).astype(jnp.int32)
+        return dataclasses.replace(after, dropped=dropped), index
+
+    return write

@@ -83,12 +83,12 @@ class StoryBatch:
                 f"questions: expected a multiple of {mesh.shape[axis]}, as many for each device of mesh axis {axis!r}, "
                 f"got {len(self)}; leave some out with take"
             )
-        divided = jax.device_put(
-            dataclasses.replace(self, sentences=None), NamedSharding(mesh, PartitionSpec(axis, None))
-        )
-        return dataclasses.replace(
-            divided, sentences=jax.device_put(self.sentences, NamedSharding(mesh, PartitionSpec()))
-        )
+        divided, whole = NamedSharding(mesh, PartitionSpec(axis, None)), NamedSharding(mesh, PartitionSpec())
+        fields = {
+            name: jax.device_put(getattr(self, name), whole if name == "sentences" else divided)
+            for name in self.__dataclass_fields__
+        }
+        return dataclasses.replace(self, **fields)
 
     def memory(self) -> Memory:
         """The stories as memories of rows of `sentences`, as if each were written one after another.

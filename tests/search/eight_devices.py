@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType
 
+from memjax import hashing, search
 from memjax import memory as mm
-from memjax import search
 from memjax.search import _exact
 
 S, D, Q, K = 8, 4, 3, 5
@@ -39,11 +39,11 @@ def mesh(request):
 def items(count, seed=0):
     """Keys whose products float32 holds exactly, with many equal scores; and values."""
     keys = jnp.asarray(np.random.default_rng(seed).integers(-2, 3, (count, D)), jnp.float32)
-    return {"key": keys}, jnp.arange(count, dtype=jnp.int32)
+    return {"key": keys}, jnp.broadcast_to(jnp.arange(count, dtype=jnp.int32)[:, None, None], (count, 2, 2))
 
 
 def empty(num_slots=N):
-    return mm.empty(num_slots, {"key": jnp.zeros(D)}, jnp.int32(0))
+    return mm.empty(num_slots, {"key": jnp.zeros(D)}, jnp.zeros((2, 2), jnp.int32))
 
 
 def told():
@@ -174,6 +174,43 @@ def test_many_writes_equal_one_device(mesh, name):
     assert many.keys["key"].sharding.spec[0] == "slots" and not many.keys["key"].is_fully_replicated
 
 
+def test_an_index_is_divided_and_written_with_the_memory(mesh):
+    """Round the ring, so that slots are written over, tails merged, and some writes dropped."""
+    rng = np.random.default_rng(3)
+    words = jnp.asarray(rng.integers(2, 12, (M, 3)), jnp.int32)
+    buckets = hashing.word_buckets(12)
+    asked = search.Queries(jnp.asarray(rng.standard_normal((Q, 10)), jnp.float32), words[:Q])
+    chooser = lambda memory, key: jnp.where(memory.count == 12, -1, memory.count % memory.num_slots)  # noqa: E731
+    start = mm.write_many(mm.empty(FEW, words[0], jnp.int32(0)), words[:9], jnp.arange(9))
+    make = partial(hashing.build, buckets=buckets, tail=2)
+    memory, index = start, make(start)
+    divided = search.shard_memory(mesh, "slots", memory)
+    parts = search.shard_index(mesh, "slots", make, memory)
+    local = partial(search.hashed, width=40)
+    find = jax.jit(lambda memory, index: search.sharded(mesh, "slots", K, local=local, index=index)(asked, memory))
+    plain = jax.jit(lambda memory, index: local(index, K)(asked, memory))
+    assert_equal(find(divided, parts), plain(memory, index))
+    store = jax.jit(search.sharded_index_write(mesh, "slots", hashing.write, chooser), donate_argnums=(0, 1))
+    write = jax.jit(partial(hashing.write, slot_fn=chooser))
+    for number in range(M):
+        where = jnp.asarray(number != 3)
+        divided, parts = store(divided, parts, words[number], jnp.int32(number), where)
+        memory, index = write(memory, index, words[number], jnp.int32(number), where=where)
+    assert_equal(divided, memory)
+    assert store._cache_size() == 1 and int(memory.dropped) == 1
+    ours, expected = find(divided, parts), plain(memory, index)
+    assert_equal((ours.slots, ours.scores), (expected.slots, expected.scores))
+
+
+def test_inverted_lists_are_divided():
+    mesh = jax.make_mesh((S,), ("slots",))
+    facts = search.shard_memory(mesh, "slots", mm.map_keys(told(), lambda key: key["key"]))
+    lists = search.shard_index(mesh, "slots", partial(hashing.build_lists, centroids=jnp.eye(D)), facts)
+    probe = partial(search.probed, num_probes=D, width=4096)
+    hits = jax.jit(search.sharded(mesh, "slots", K, local=probe, index=lists))(queries, facts)
+    assert_equal(hits.slots, found(K, "none").slots)
+
+
 def test_either_memory_may_be_given_away(mesh):
     memory = told()
     divided = search.shard_memory(mesh, "slots", memory)
@@ -211,4 +248,4 @@ def test_bad_input_is_refused(mesh):
     with pytest.raises(ValueError, match=r"where: expected shape \(160,\) or \(3, 160\)"):
         search.sharded(mesh, "slots", 2, local=exact)(queries, memory, jnp.ones(4, bool))
     with pytest.raises(ValueError, match=r"key\['key'\]: expected shape \(4,\)"):
-        search.sharded_write(mesh, "slots")(memory, {"key": jnp.zeros(3)}, jnp.int32(0))
+        search.sharded_write(mesh, "slots")(memory, {"key": jnp.zeros(3)}, jnp.zeros((2, 2), jnp.int32))
