@@ -7,6 +7,7 @@ take the state apart at their border.
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -14,27 +15,34 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
+from jax.sharding import Mesh
 
 from benchmarks._torch_memnn import BATCH, BETA1, BETA2, EPSILON, FEATURES, LEARNING_RATE, MARGIN
-from memjax import data
+from memjax import data, search
 from memjax import memory as mm
 from memjax.data import simulation
 from memjax.models import MemNN
 from memjax.nn import LSTMN
 from memjax.training import StoryBatch, TrainState, make_memnn_loss, make_step
 
+#: The mesh axis that programs are divided over.
+AXIS = "devices"
+#: `fn(state, inputs) -> (state, outputs)`, all dictionaries; the state is meant to be donated.
+StateFn = Callable[[dict[str, Any], dict[str, Any]], tuple[dict[str, Any], dict[str, Any]]]
+
 
 class Program(NamedTuple):
     """A function and how to call it.
 
     Attributes:
-        fn: `(state, inputs) -> (state, outputs)`, all dictionaries; the state is meant to be donated.
+        fn: makes the function for a mesh of the devices that it will run on, with the axis `AXIS`; only the programs
+            that say themselves what each device does ask for it.
         arguments: makes `state` and `inputs`, anew at each call.
         divided: entries of either whose first axis several devices divide among them; each holds the others whole.
         settings: the sizes.
     """
 
-    fn: Callable[[dict[str, Any], dict[str, Any]], tuple[dict[str, Any], dict[str, Any]]]
+    fn: Callable[[Mesh], StateFn]
     arguments: Callable[[], tuple[dict[str, Any], dict[str, Any]]]
     divided: frozenset[str]
     settings: dict[str, int]
@@ -89,7 +97,7 @@ def _train_program(
         return plain(state), inputs()
 
     divided = frozenset(jax.eval_shape(inputs)) - {"sentences"}
-    return Program(fn, arguments, divided, settings)
+    return Program(lambda mesh: fn, arguments, divided, settings)
 
 
 def memnn_step(batch: int = BATCH, features: int = FEATURES, **corpus: int) -> Program:
@@ -143,24 +151,63 @@ def lstmn_step(batch: int = 16, steps: int = 100, features: int = 300, hidden: i
     return _train_program(model, optax.adam(1e-3), loss, dict, inputs, settings)
 
 
-def memory_write(slots: int = 1_000_000, features: int = 128) -> Program:
-    """Returns the write of a key and a value of `benchmarks.memory_write`, to the oldest slot."""
+_SLOTS = frozenset({"keys", "values", "times", "usage"})
+
+
+def memory_write(slots: int = 1_000_000, features: int = 128, *, sharded: bool = False) -> Program:
+    """Returns the write of a key and a value of `benchmarks.memory_write`, to the oldest slot.
+
+    Args:
+        slots: N.
+        features: of the key, and of the value.
+        sharded: by `memjax.search.sharded_write`, not by XLA's partitioner.
+    """
     row = jax.ShapeDtypeStruct((features,), jnp.float32)
 
-    def fn(state: dict[str, Any], inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        return _fields(mm.write(mm.Memory(**state), inputs["key"], inputs["value"], mm.oldest_slot)), {}
+    def fn(mesh: Mesh) -> StateFn:
+        plain = lambda memory, key, value: mm.write(memory, key, value, mm.oldest_slot)  # noqa: E731
+        write = search.sharded_write(mesh, AXIS, mm.oldest_slot) if sharded else plain
+        return lambda state, inputs: (_fields(write(mm.Memory(**state), inputs["key"], inputs["value"])), {})
 
     def arguments() -> tuple[dict[str, Any], dict[str, Any]]:
         # Past its end, so that the slot is not the first one.
         state = {**_fields(mm.empty(slots, row, row)), "count": jnp.int32(slots + slots // 2)}
         return state, {"key": jnp.ones(features), "value": jnp.full(features, 2.0)}
 
-    divided = frozenset({"keys", "values", "times", "usage"})
-    return Program(fn, arguments, divided, {"slots": slots, "features": features})
+    return Program(fn, arguments, _SLOTS, {"slots": slots, "features": features})
+
+
+def memory_search(
+    slots: int = 1_000_000, features: int = 128, queries: int = 64, k: int = 10, *, sharded: bool = False
+) -> Program:
+    """Returns a search of a full memory, which is given back as it was.
+
+    Args:
+        slots: N.
+        features: D.
+        queries: Q.
+        k: K.
+        sharded: by `memjax.search.sharded`, not by `exact`, which XLA's partitioner divides.
+    """
+
+    def fn(mesh: Mesh) -> StateFn:
+        find = search.sharded(mesh, AXIS, k) if sharded else search.exact(k)
+        return lambda state, inputs: (state, _fields(find(search.Queries(inputs["vector"]), mm.Memory(**state))))
+
+    def arguments() -> tuple[dict[str, Any], dict[str, Any]]:
+        rng = np.random.default_rng(2)
+        state = _fields(mm.empty(slots, jax.ShapeDtypeStruct((features,), jnp.float32), jnp.int32(0)))
+        state |= {"keys": _normal(rng, (slots, features)), "times": jnp.arange(slots, dtype=jnp.int32)}
+        return state, {"vector": _normal(rng, (queries, features))}
+
+    return Program(fn, arguments, _SLOTS, {"slots": slots, "features": features, "queries": queries, "k": k})
 
 
 PROGRAMS: dict[str, Callable[..., Program]] = {
     "LSTMN train step": lstmn_step,
     "MemNN train step": memnn_step,
     "memory write": memory_write,
+    "sharded write": partial(memory_write, sharded=True),
+    "exact search": memory_search,
+    "sharded search": partial(memory_search, sharded=True),
 }

@@ -4,9 +4,10 @@
     python -m benchmarks.tpu_compile [--json FILE] [--topology v5e:1x1 ...]
 
 No TPU is needed: libtpu compiles ahead of time for a topology that is only named. The train step of an LSTMN, the
-train step of `benchmarks.memnn_train` and a write to a memory of 1,000,000 slots, each with its state donated, are
-compiled for each topology. Where it has several devices (a chip is one or two), the batch, or the memory's slots, are
-divided among them by `jax.sharding` and XLA's partitioner; the programs do not change. A row tells the seconds of the
+train step of `benchmarks.memnn_train`, and a write to and a search of a memory of 1,000,000 slots, each with its state
+donated, are compiled for each topology. Where it has several devices (a chip is one or two), the batch, or the memory's
+slots, are divided among them by `jax.sharding` and XLA's partitioner; the programs do not change. "Sharded" write and
+search say themselves what each device does, by `shard_map`. A row tells the seconds of the
 compile; the bytes on one device as XLA reports them (arguments, outputs, temporaries, outputs that alias an argument;
 chips pad arrays); how many of the donated arrays an output aliases (in place means all of them, and no temporaries of
 the state's size); and the kinds of communication between devices. A program too large for the device's memory fails to
@@ -36,7 +37,7 @@ from jax import export
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from benchmarks import _harness
-from benchmarks._programs import PROGRAMS, Program
+from benchmarks._programs import AXIS, PROGRAMS, Program
 
 TOPOLOGIES = ("v5e:1x1", "v6e:2x2")
 PLATFORMS = ("tpu", "cuda", "cpu")
@@ -55,18 +56,22 @@ def topology_devices(name: str) -> Sequence[Any]:
     return topologies.get_topology_desc(platform="tpu", topology_name=name, **options).devices
 
 
+def _mesh(devices: Sequence[Any]) -> Mesh:
+    return Mesh(np.asarray(devices), (AXIS,), axis_types=(AxisType.Auto,))
+
+
 def compile_for(program: Program, devices: Sequence[Any]) -> dict[str, Any]:
     """Compiles a program for devices that need not exist; returns cells of its row."""
-    mesh = Mesh(np.asarray(devices), ("devices",), axis_types=(AxisType.Auto,))
+    mesh = _mesh(devices)
 
     def place(name: str, tree: Any) -> Any:
-        spec = PartitionSpec("devices") if name in program.divided else PartitionSpec()
+        spec = PartitionSpec(AXIS) if name in program.divided else PartitionSpec()
         sharding = NamedSharding(mesh, spec)
         return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree)
 
     state, inputs = ({name: place(name, tree) for name, tree in each.items()} for each in program.shapes())
     shardings = (jax.tree.map(lambda leaf: leaf.sharding, state), NamedSharding(mesh, PartitionSpec()))
-    lowered = jax.jit(program.fn, donate_argnums=0, out_shardings=shardings).lower(state, inputs)
+    lowered = jax.jit(program.fn(mesh), donate_argnums=0, out_shardings=shardings).lower(state, inputs)
     start = time.perf_counter()
     compiled = lowered.compile()
     seconds = time.perf_counter() - start
@@ -92,7 +97,7 @@ def round_trip(program: Program, platforms: Sequence[str] = PLATFORMS) -> tuple[
     Returns:
         What the deserialized program returns, what the jitted function returns, and the bytes serialized.
     """
-    jitted = jax.jit(program.fn, donate_argnums=0)
+    jitted = jax.jit(program.fn(_mesh(jax.devices()[:1])), donate_argnums=0)
     serialized = export.export(jitted, platforms=platforms)(*program.shapes()).serialize()
     restored = export.deserialize(serialized)
     got = jax.jit(restored.call, donate_argnums=0)(*program.arguments())

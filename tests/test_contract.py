@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from jax.sharding import AxisType
 
 from memjax import addressing, encoding, hashing, losses, lstmn, models, nn, scoring, search
 from memjax.memory import Memory, empty, gather, write_many
@@ -24,6 +25,8 @@ from memjax.memory import Memory, empty, gather, write_many
 N, D, W, S = 6, 4, 7, 3
 # Of recurrent parts: batch, steps, source positions, hidden features, attention features.
 B, T, J, H, A = 2, 5, 4, 3, 2
+# Of one device here; `tests/search/eight_devices.py` has more.
+MESH = jax.make_mesh((1,), ("slots",), axis_types=(AxisType.Auto,))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,6 +193,14 @@ def batch_ring(rng, dtype):
     return lstmn.Ring(draw(B, N, H), draw(B, N, H), draw(B, N, H), draw(B, H), jnp.array([N + 1, 2]))
 
 
+def divided_index(rng, dtype):
+    return jax.tree.map(lambda leaf: leaf[None], memory_index(rng, dtype))  # of one device
+
+
+def stored(mem):
+    return mem.keys, mem.values, mem.times
+
+
 lengths = integers(1, T + 1, B)
 scan_args = draw(lstmn_weights, vector(B, T, D), lengths, tape)
 lstmn_layer, lstm_layer, lstmn_cell = layer(nn.LSTMN, span=3), layer(nn.LSTM), layer(nn.LSTMNCell, tape_length=N)
@@ -263,6 +274,26 @@ CASES = {
         draw(memory_index, vector(B, W), integers(0, W + 2, B, S), memory(word_ids, integers(0, 9)), flags(B, N)),
         (1,),
         float32=True,
+    ),
+    "search.sharded": Case(
+        lambda query, *rest: search.sharded(MESH, "slots", 3)(search.Queries(query), *rest),
+        draw(vector(B, D), memory(vector(D), integers(0, 9, S)), flags(B, N)),
+        (0,),
+        float32=True,
+    ),
+    "search.sharded_index_write": Case(
+        lambda *args: search.sharded_index_write(MESH, "slots", hashing.write)(*args)[1],
+        draw(memory(word_ids, integers(0, 9)), divided_index, word_ids, integers(0, 9)),
+    ),
+    "search.sharded_write": Case(
+        lambda *args: stored(search.sharded_write(MESH, "slots")(*args)),
+        draw(memory(vector(D), integers(0, 9, S)), vector(D), integers(0, 9, S)),
+        (1,),
+    ),
+    "search.sharded_write_many": Case(
+        lambda *args: stored(search.sharded_write_many(MESH, "slots")(*args)),
+        draw(memory(vector(D), integers(0, 9, S)), vector(B, D), integers(0, 9, B, S)),
+        (1,),
     ),
     "search.quantize": Case(lambda key: (search.quantize(key).codes, search.quantize(key).vector), draw(vector(D))),
     "addressing.select_highest": Case(addressing.select_highest, select_args),
@@ -349,7 +380,7 @@ CASES = {
     "models.supporting_memory": Case(models.supporting_memory, draw(memory(vector(D), vector(S)), integers(-1, N, 2))),
 }
 
-#: Not functions of arrays: containers of results, sizes.
+#: Not functions of arrays: containers of results, sizes, places.
 NOT_PARTS = {
     "addressing.Hops",
     "hashing.Index",
@@ -376,6 +407,8 @@ NOT_PARTS = {
     "search.Hits",
     "search.Quantized",
     "search.Queries",
+    "search.shard_index",
+    "search.shard_memory",
 }
 
 

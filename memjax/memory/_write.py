@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writing: G of the Memory Network. Everything that fills or empties a slot goes through `_put`."""
+"""Writing: G of the Memory Network. Everything that fills or empties a slot goes through `put`."""
 
 import dataclasses
 from collections.abc import Callable
@@ -13,10 +13,13 @@ from memjax.memory._slots import next_slot, oldest_slot
 from memjax.typing import Array, PyTree, SlotFn
 
 # Choosers that go by `memory.count` alone: the slots of many writes are known before the first one.
-_BY_COUNT = (next_slot, oldest_slot)
+BY_COUNT = (next_slot, oldest_slot)
+
+#: As `put`.
+PutFn = Callable[[Memory, Array, PyTree, PyTree, Array], Memory]
 
 
-def _put(memory: Memory, slots: Array, keys: PyTree, values: PyTree, times: Array) -> Memory:
+def put(memory: Memory, slots: Array, keys: PyTree, values: PyTree, times: Array) -> Memory:
     """Stores pairs in slots, resets their usage, and leaves `count` and `dropped` to the caller.
 
     Args:
@@ -27,16 +30,16 @@ def _put(memory: Memory, slots: Array, keys: PyTree, values: PyTree, times: Arra
         times: int32, shaped like `slots`; -1 empties the slot.
     """
 
-    def put(leaf: Array, rows: Array) -> Array:
+    def scatter(leaf: Array, rows: Array) -> Array:
         # Unique indices keep the derivative a plain scatter. A restored memory may hold NumPy arrays.
         return jnp.asarray(leaf).at[slots].set(rows, mode="drop", unique_indices=True)
 
     return dataclasses.replace(
         memory,
-        keys=jax.tree.map(put, memory.keys, keys),
-        values=jax.tree.map(put, memory.values, values),
-        times=put(memory.times, times),
-        usage=put(memory.usage, jnp.zeros_like(slots, memory.usage.dtype)),
+        keys=jax.tree.map(scatter, memory.keys, keys),
+        values=jax.tree.map(scatter, memory.values, values),
+        times=scatter(memory.times, times),
+        usage=scatter(memory.usage, jnp.zeros_like(slots, memory.usage.dtype)),
     )
 
 
@@ -48,7 +51,7 @@ def _last_wins(slots: Array, num_slots: int) -> Array:
     return jnp.where(wins, slots, num_slots + jnp.arange(len(slots), dtype=slots.dtype))
 
 
-def _choose(slot_fn: SlotFn, memory: Memory, key: PyTree) -> Array:
+def choose_slot(slot_fn: SlotFn, memory: Memory, key: PyTree) -> Array:
     """Returns the chosen slot, int32, as N where it lies outside the memory."""
     slot = jnp.asarray(slot_fn(memory, key))
     if slot.ndim or not jnp.issubdtype(slot.dtype, jnp.integer):
@@ -90,14 +93,19 @@ def write(
     Reference: Weston et al. 2015, section 3.1.
     Departs from the paper: the memory is bounded; past its capacity `slot_fn` decides.
     """
+    return write_by(put, memory, key, value, slot_fn, where)
+
+
+def write_by(put_fn: PutFn, memory: Memory, key: PyTree, value: PyTree, slot_fn: SlotFn, where: Array | bool) -> Memory:
+    """`write` with a `put` of one's own, e.g. one for a memory that several devices divide."""
     _checks.rank("memory.times", memory.times, 1, "[N]")
     _checks.rank("where", where, 0, "[]")
     _checks.same_leaves("key", key, "memory.keys", memory.keys, drop=1)
     _checks.same_leaves("value", value, "memory.values", memory.values, drop=1)
     num_slots = memory.num_slots
-    slot = _choose(slot_fn, memory, key)
+    slot = choose_slot(slot_fn, memory, key)
     where = jnp.asarray(where, bool)
-    written = _put(memory, jnp.where(where, slot, num_slots), key, value, memory.count)
+    written = put_fn(memory, jnp.where(where, slot, num_slots), key, value, memory.count)
     return dataclasses.replace(
         written,
         count=memory.count + where.astype(jnp.int32),
@@ -136,6 +144,13 @@ def write_many(
     Reference: Weston et al. 2015, section 3.1.
     Departs from the paper: the memory is bounded; past its capacity `slot_fn` decides.
     """
+    return write_many_by(put, memory, keys, values, slot_fn, where)
+
+
+def write_many_by(
+    put_fn: PutFn, memory: Memory, keys: PyTree, values: PyTree, slot_fn: SlotFn, where: Array | None
+) -> Memory:
+    """`write_many` with a `put` of one's own."""
     _checks.rank("memory.times", memory.times, 1, "[N]")
     num_items = _checks.leading_size("keys", keys)
     _checks.same_leaves("keys", keys, "memory.keys", memory.keys, drop=1, lead=(num_items,))
@@ -146,19 +161,19 @@ def write_many(
         raise ValueError(f"where: expected shape {(num_items,)}, one for each of keys, got {jnp.shape(where)}")
     where = jnp.asarray(where, bool)
 
-    if slot_fn not in _BY_COUNT:
+    if slot_fn not in BY_COUNT:
 
         def step(memory: Memory, item: tuple[PyTree, PyTree, Array]) -> tuple[Memory, None]:
             key, value, offered = item
-            return write(memory, key, value, slot_fn, offered), None
+            return write_by(put_fn, memory, key, value, slot_fn, offered), None
 
         return jax.lax.scan(step, memory, (keys, values, where))[0]
 
     num_slots = memory.num_slots
     after = memory.count + jnp.cumsum(where, dtype=jnp.int32)  # [M]
     times = after - where.astype(jnp.int32)
-    slots = jax.vmap(lambda time, key: _choose(slot_fn, dataclasses.replace(memory, count=time), key))(times, keys)
-    written = _put(memory, _last_wins(jnp.where(where, slots, num_slots), num_slots), keys, values, times)
+    slots = jax.vmap(lambda time, key: choose_slot(slot_fn, dataclasses.replace(memory, count=time), key))(times, keys)
+    written = put_fn(memory, _last_wins(jnp.where(where, slots, num_slots), num_slots), keys, values, times)
     return dataclasses.replace(
         written,
         count=memory.count + jnp.sum(where, dtype=jnp.int32),
@@ -241,4 +256,4 @@ def forget(memory: Memory, slots: Array) -> Memory:
         return jnp.zeros((len(at), *leaf.shape[1:]), leaf.dtype)  # [K, ...]
 
     keys, values = jax.tree.map(zeros, (memory.keys, memory.values))
-    return _put(memory, at, keys, values, jnp.full(at.shape, -1, jnp.int32))
+    return put(memory, at, keys, values, jnp.full(at.shape, -1, jnp.int32))

@@ -6,5 +6,21 @@ from memjax.search._hashed import hashed
 from memjax.search._hits import Hits, Queries
 from memjax.search._keys import Quantized, quantize
 from memjax.search._probed import probed
+from memjax.search._sharded import sharded
+from memjax.search._shards import shard_index, shard_memory, sharded_index_write, sharded_write, sharded_write_many
 
-__all__ = ["Hits", "Quantized", "Queries", "exact", "hashed", "probed", "quantize"]
+__all__ = [
+    "Hits",
+    "Quantized",
+    "Queries",
+    "exact",
+    "hashed",
+    "probed",
+    "quantize",
+    "shard_index",
+    "shard_memory",
+    "sharded",
+    "sharded_index_write",
+    "sharded_write",
+    "sharded_write_many",
+]

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training: batches, losses of models, steps, epochs, evaluation."""
+"""Training: batches, losses of models, steps, epochs, evaluation; arrays saved and loaded."""
 
 from memjax.training.batches import StoryBatch
+from memjax.training.checkpoints import load_pytree, save_pytree
 from memjax.training.evaluation import Predictions, accuracy, predict
 from memjax.training.facts import FactBatch, Facts, make_facts_loss
 from memjax.training.ranking import make_memnn_loss
@@ -15,10 +16,12 @@ __all__ = [
     "TrainState",
     "accuracy",
     "create_state",
+    "load_pytree",
     "make_epoch",
     "make_facts_loss",
     "make_memnn_loss",
     "make_step",
     "predict",
+    "save_pytree",
     "with_params",
 ]

@@ -4,8 +4,10 @@
 import dataclasses
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from flax import struct
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from memjax import _checks
 from memjax.memory import Memory
@@ -64,6 +66,29 @@ class StoryBatch:
             supports=self.supports[indices],
             answers=self.answers[indices],
         )
+
+    def shard(self, mesh: Mesh, axis: str) -> "StoryBatch":
+        """The same questions divided among the devices of a mesh axis, each with all sentences.
+
+        Args:
+            mesh: devices.
+            axis: name of the axis; its size must divide Q.
+
+        Raises:
+            ValueError: if the mesh has no such axis, or its size does not divide Q.
+        """
+        _checks.one_of("axis", axis, mesh.axis_names)
+        if len(self) % mesh.shape[axis]:
+            raise ValueError(
+                f"questions: expected a multiple of {mesh.shape[axis]}, as many for each device of mesh axis {axis!r}, "
+                f"got {len(self)}; leave some out with take"
+            )
+        divided, whole = NamedSharding(mesh, PartitionSpec(axis, None)), NamedSharding(mesh, PartitionSpec())
+        fields = {
+            name: jax.device_put(getattr(self, name), whole if name == "sentences" else divided)
+            for name in self.__dataclass_fields__
+        }
+        return dataclasses.replace(self, **fields)
 
     def memory(self) -> Memory:
         """The stories as memories of rows of `sentences`, as if each were written one after another.

@@ -30,16 +30,24 @@ def describe_difference(saved: Mapping[str, Any], asked: Mapping[str, Any], pref
     return lines
 
 
-def _shapes(tree: PyTree) -> dict[str, str]:
-    """Shape and dtype of each array by its name; Orbax casts dtypes silently, so it cannot be left to it.
+def _named_leaves(tree: PyTree) -> dict[str, Any]:
+    """Each array by its name."""
+    leaves = jax.tree.leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
+
+
+def _misfits(saved: PyTree, asked: PyTree) -> list[str]:
+    """Lists arrays of other shape or dtype; Orbax casts dtypes silently, so it cannot be left to it.
 
     Random keys are left out: Orbax describes them by the integers behind them.
     """
-    leaves = jax.tree.leaves_with_path(tree)
-    keys = [jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in leaves]
-    return {
-        name: f"{leaf.dtype}{list(leaf.shape)}" for name, (_, leaf) in zip(keys, leaves, strict=True) if name != "key"
-    }
+    leaves = _named_leaves(asked)
+    keys = {name for name, leaf in leaves.items() if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)}
+    old, new = (
+        {name: f"{leaf.dtype}{list(leaf.shape)}" for name, leaf in each.items() if name not in keys}
+        for each in (_named_leaves(saved), leaves)
+    )
+    return describe_difference(old, new)
 
 
 #: In the folder of each checkpoint: SHA-256 of its files. Orbax does not notice when numbers change on the disk.
@@ -57,7 +65,7 @@ def _digests(folder: Path) -> dict[str, str]:
 
 
 class Checkpoints:
-    """The checkpoints of a run: the last two of them, each written whole or not at all.
+    """The checkpoints of a run: the last ones, each written whole or not at all.
 
     Args:
         folder: where they lie; made if it is not there.
@@ -65,6 +73,7 @@ class Checkpoints:
             under the metadata it was saved with.
         read_only: to restore only. Otherwise what a killed save left behind is removed; a reader must not do that
             while the run goes on saving.
+        keep: so many checkpoints are kept.
 
     Raises:
         RunError: if a checkpoint is so damaged that not even its step can be read.
@@ -78,7 +87,7 @@ class Checkpoints:
         >>> checkpoints.close()
     """
 
-    def __init__(self, folder: Path, metadata: Mapping[str, Any], read_only: bool = False):
+    def __init__(self, folder: Path, metadata: Mapping[str, Any], read_only: bool = False, keep: int = 2):
         from orbax.checkpoint import v1 as ocp
 
         self.folder = Path(folder).resolve()
@@ -88,7 +97,7 @@ class Checkpoints:
             self._checkpointer = policies.Checkpointer(
                 self.folder,
                 save_decision_policy=policies.save_decision_policies.FixedIntervalPolicy(1),
-                preservation_policy=policies.preservation_policies.LatestN(2),
+                preservation_policy=policies.preservation_policies.LatestN(keep),
                 cleanup_tmp_directories=not read_only,
             )
         except Exception:  # Orbax looks into every checkpoint; say which one it is.
@@ -107,18 +116,26 @@ class Checkpoints:
 
         Args:
             step: number of the checkpoint.
-            state: any pytree of arrays, typed random keys included; Orbax refuses arrays without elements.
+            state: any pytree of arrays, typed random keys included. Arrays may be divided among devices.
+
+        Raises:
+            ValueError: if an array has no elements.
         """
+        for name, leaf in _named_leaves(state).items():
+            if not leaf.size:
+                raise ValueError(f"{name}: expected an array with elements, got shape {leaf.shape}; leave it out")
         if self.step is None or step > self.step:
             self._checkpointer.save(step, state, force=True, custom_metadata=self.metadata)
             path = self.folder / str(step)
-            write_json(path / _DIGESTS, _digests(path))
+            if jax.process_index() == 0:
+                write_json(path / _DIGESTS, _digests(path))
 
     def restore(self, like: PyTree) -> PyTree:
         """Restores the newest checkpoint.
 
         Args:
-            like: a pytree of arrays or `jax.ShapeDtypeStruct`s, as the state that was saved.
+            like: a pytree of arrays or `jax.ShapeDtypeStruct`s, as the state that was saved. Arrays come back to
+                the devices of their `sharding`, whatever devices they were saved from; without one, to the first.
 
         Returns:
             The state, bit for bit.
@@ -143,9 +160,9 @@ class Checkpoints:
         def abstract(leaf: Any) -> jax.ShapeDtypeStruct:
             return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=getattr(leaf, "sharding", None) or device)
 
-        difference = describe_difference(_shapes(saved.metadata), _shapes(like))
+        difference = _misfits(saved.metadata, like)
         if difference:
-            raise RunError(f"{self.folder}: the checkpoint does not fit the model: " + "; ".join(difference))
+            raise RunError(f"{self.folder}: the checkpoint does not fit: " + "; ".join(difference))
         return self._read(self._checkpointer.load, step, jax.tree.map(abstract, like))
 
     def _steps(self) -> list[int]:
@@ -178,3 +195,63 @@ class Checkpoints:
     def close(self) -> None:
         """Waits for what is under way, and ends."""
         self._checkpointer.close()
+
+
+def save_pytree(folder: Path | str, tree: PyTree, *, overwrite: bool = False) -> None:
+    """Saves arrays, e.g. a memory and its index, and returns when they are on disk, whole or not at all.
+
+    Args:
+        folder: made if it is not there.
+        tree: any pytree of arrays, as a dictionary of several things. Arrays may be divided among devices.
+        overwrite: replace what was saved there. It stays until the new arrays are on disk.
+
+    Raises:
+        RunError: if something is saved there, and `overwrite` is False.
+        ValueError: if an array has no elements.
+
+    Example:
+        >>> import tempfile, jax.numpy as jnp
+        >>> from memjax import memory as mm
+        >>> folder = tempfile.mkdtemp()
+        >>> make = lambda: mm.empty(4, jnp.zeros(2), jnp.int32(0))
+        >>> save_pytree(folder, mm.write(make(), jnp.ones(2), jnp.int32(7)))
+
+        In another process:
+
+        >>> load_pytree(folder, jax.eval_shape(make)).values
+        Array([7, 0, 0, 0], dtype=int32)
+    """
+    checkpoints = Checkpoints(Path(folder), {}, keep=1)
+    try:
+        step = checkpoints.step
+        if step is not None and not overwrite:
+            raise RunError(f"{checkpoints.folder}: expected nothing saved there; pass overwrite=True to replace it")
+        checkpoints.save(0 if step is None else step + 1, tree)
+    finally:
+        checkpoints.close()
+
+
+def load_pytree(folder: Path | str, like: PyTree) -> PyTree:
+    """Loads what `save_pytree` saved.
+
+    Args:
+        folder: where.
+        like: the same pytree, of arrays or of `jax.ShapeDtypeStruct`s, as `jax.eval_shape` makes them. Arrays come to
+            the devices of their `sharding`, e.g. from `memjax.search.shard_memory`, whatever devices they were saved
+            from; without one, to the first.
+
+    Returns:
+        The arrays, bit for bit.
+
+    Raises:
+        RunError: if nothing is saved there; or shapes or dtypes differ, which the message names; or it is damaged.
+    """
+    path = Path(folder).resolve()
+    checkpoints = Checkpoints(path, {}, read_only=True) if path.is_dir() else None
+    try:
+        if checkpoints is None or checkpoints.step is None:
+            raise RunError(f"{path}: expected arrays of save_pytree, found nothing; check the folder's name")
+        return checkpoints.restore(like)
+    finally:
+        if checkpoints is not None:
+            checkpoints.close()

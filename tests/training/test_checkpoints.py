@@ -10,7 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from memjax import memory as mm
 from memjax.errors import RunError
+from memjax.training import load_pytree, save_pytree
 from memjax.training.checkpoints import Checkpoints, describe_difference
 
 METADATA = {"config": {"features": 3, "hops": 2}, "vocabulary": "abc"}
@@ -121,7 +123,7 @@ def test_other_metadata_is_named(saved, metadata, message):
 def test_other_arrays_are_named(saved, change, message):
     tree = state(0)
     tree["params"] |= change
-    with pytest.raises(RunError, match=rf"does not fit the model: {message}"):
+    with pytest.raises(RunError, match=rf"does not fit: {message}"):
         restore(saved, like(tree))
 
 
@@ -219,3 +221,43 @@ def test_describe_difference():
         "new: saved 'nothing', asked for None",
     ]
     assert describe_difference(saved, saved) == []
+
+
+def test_a_memory_is_saved_and_loaded_without_a_trainer(tmp_path):
+    folder = tmp_path / "new" / "memory"
+    memory = mm.empty(4, {"key": jnp.zeros(2)}, jnp.int32(0))
+    memory = mm.write(memory, {"key": jnp.array([1 / 3, -0.0])}, jnp.int32(7))
+    save_pytree(folder, {"facts": memory, "seed": jax.random.key(3)})
+    like = jax.eval_shape(lambda: {"facts": memory, "seed": jax.random.key(0)})
+    loaded = load_pytree(str(folder), like)
+    assert isinstance(loaded["facts"], mm.Memory)
+    for one, other in zip(jax.tree.leaves(loaded["facts"]), jax.tree.leaves(memory), strict=True):
+        assert one.dtype == other.dtype and one.tobytes() == other.tobytes()
+    assert (jax.random.key_data(loaded["seed"]) == jax.random.key_data(jax.random.key(3))).all()
+
+    with pytest.raises(RunError, match=r"memory: expected nothing saved there; pass overwrite=True to replace it"):
+        save_pytree(folder, memory)
+    wider = like | {"facts": jax.eval_shape(lambda: mm.empty(4, {"key": jnp.zeros(3)}, jnp.int32(0)))}
+    with pytest.raises(
+        RunError, match=r"does not fit: facts\.keys\.key: saved 'float32\[4, 2\]', asked for 'float32\[4, 3\]'$"
+    ):
+        load_pytree(folder, wider)
+    save_pytree(folder, {"facts": memory.replace(values=memory.values + 1)}, overwrite=True)
+    del like["seed"]
+    assert load_pytree(folder, like)["facts"].values.tolist() == [8, 1, 1, 1]
+    assert len([path for path in folder.iterdir() if path.is_dir()]) == 1
+    (path,) = folder.glob("*/state/manifest.ocdbt")
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    with pytest.raises(
+        RunError, match=r"the checkpoint is damaged, not as it was saved: .*manifest\.ocdbt; there is no"
+    ):
+        load_pytree(folder, like)
+
+
+def test_what_cannot_be_saved_or_loaded(tmp_path):
+    with pytest.raises(ValueError, match=r"empty\.0: expected an array with elements, got shape \(0, 3\)"):
+        save_pytree(tmp_path, {"empty": [jnp.zeros((0, 3))]})
+    for folder in (tmp_path, tmp_path / "none"):
+        with pytest.raises(RunError, match="expected arrays of save_pytree, found nothing; check the folder's name"):
+            load_pytree(folder, {"a": jnp.zeros(1)})
+    assert not (tmp_path / "none").exists()
