@@ -73,8 +73,8 @@ def shard_memory(mesh: Mesh, axis: str, memory: Memory) -> Memory:
         >>> from functools import partial
         >>> from memjax import memory as mm
         >>> mesh = jax.make_mesh((1,), ("slots",))
-        >>> shard_memory(mesh, "slots", mm.empty(4, jnp.zeros(3), jnp.int32(0))).times.sharding.spec
-        PartitionSpec('slots',)
+        >>> tuple(shard_memory(mesh, "slots", mm.empty(4, jnp.zeros(3), jnp.int32(0))).times.sharding.spec)
+        ('slots',)
 
         Too large for one device, so made on all of them:
 
