@@ -258,7 +258,8 @@ def plot(points: list, path: Path) -> None:
             curve = [(found, 1e6 * each) for size, which, found, each in points if (size, which) == (batch, name)]
             style = {"linewidth": 2.2, "color": "#c0392b"} if name.startswith("memjax") else {"linewidth": 1}
             axis.plot(*zip(*curve, strict=True), marker="o", markersize=3, label=name, **style)
-        axis.set(title="one query at a time" if batch == 1 else f"{batch} queries at once", xlabel=f"recall at {K}", yscale="log")
+        title = "one query at a time" if batch == 1 else f"{batch} queries at once"
+        axis.set(title=title, xlabel=f"recall at {K}", yscale="log")
         axis.grid(alpha=0.3, which="both")
     axis.legend(fontsize=8)
     figure.axes[0].set_ylabel("microseconds a query")
