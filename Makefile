@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Without build isolation, the build uses the pinned setuptools.
 INSTALL := $(PIP) install --quiet --no-build-isolation --constraint constraints.txt
 
-.PHONY: help demo test lint clean
+.PHONY: help demo test test-all lint clean
 .DELETE_ON_ERROR:
 
 help:
@@ -26,6 +26,10 @@ test: export MEMJAX_DATA ?= $(abspath ../shared/data)
 endif
 test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+# Everything, the tests marked thorough as well; twice as long.
+test-all: ARGS += -m ""
+test-all: test
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

@@ -176,6 +176,7 @@ def _root():
 
 
 @pytest.mark.parametrize("variant", babi.VARIANTS)
+@pytest.mark.thorough
 def test_release_parses(variant):
     root = _root()
     # Where the split for validation was cut between stories, the counts are not round.

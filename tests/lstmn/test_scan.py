@@ -112,6 +112,7 @@ def test_step_by_step_equals_the_equations(bias):
                 close(now, hidden[:, t], jnp.float64)
 
 
+@pytest.mark.thorough
 def test_blocks_of_any_size_and_windows_give_the_same(monkeypatch):
     with jax.enable_x64(True):
         rng = np.random.default_rng(2)
@@ -149,6 +150,7 @@ def slope_of(gradient, span, reverse, lengths, args):
 
 
 @pytest.mark.parametrize(("span", "reverse"), WAYS)
+@pytest.mark.thorough
 def test_gradient_agrees_with_autodiff_and_finite_differences(span, reverse):
     with jax.enable_x64(True):
         rng = np.random.default_rng(4)
@@ -183,6 +185,7 @@ def test_gradient_agrees_with_autodiff_and_finite_differences(span, reverse):
         assert not np.asarray(dtape.hidden)[empty].any() and not np.asarray(dtape.cell)[empty].any()
 
 
+@pytest.mark.thorough
 def test_forward_mode_needs_autodiff():
     rng = np.random.default_rng(5)
     weights, inputs = make_weights(rng, jnp.float32), arrays(rng, jnp.float32, B, T, D)
@@ -214,6 +217,7 @@ def test_padding_changes_nothing():
 
 
 @pytest.mark.parametrize("span", [None, 4])
+@pytest.mark.thorough
 def test_windows_of_a_text_equal_the_whole(span):
     with jax.enable_x64(True):
         rng = np.random.default_rng(7)
@@ -260,6 +264,7 @@ def test_a_row_that_does_not_step_keeps_its_read():
     np.testing.assert_allclose(after.hidden, np.where(used, tape.hidden, 0), rtol=1e-6)
 
 
+@pytest.mark.thorough
 def test_span_one_is_an_lstm():
     with jax.enable_x64(True):
         rng = np.random.default_rng(9)
@@ -280,6 +285,7 @@ def test_span_one_is_an_lstm():
             close(ours.cell[0], cell, jnp.float64)
 
 
+@pytest.mark.thorough
 def test_lstm_gradient_agrees_with_that_of_span_one_by_autodiff():
     with jax.enable_x64(True):
         rng = np.random.default_rng(10)
@@ -309,6 +315,7 @@ def test_scores_of_any_size_give_no_nan():
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(out))
 
 
+@pytest.mark.thorough
 def test_bfloat16_is_near_float32_and_sums_are_float32():
     rng = np.random.default_rng(12)
     weights, inputs = make_weights(rng, jnp.bfloat16), arrays(rng, jnp.bfloat16, B, T, D)
@@ -374,6 +381,7 @@ def test_inter_attention_equals_the_equations(dtype, recurrent):
 
 
 @pytest.mark.parametrize("recurrent", [False, True])
+@pytest.mark.thorough
 def test_inter_attention_gradient_agrees_with_finite_differences(recurrent):
     with jax.enable_x64(True):
         rng = np.random.default_rng(14)
@@ -410,6 +418,7 @@ def temporary_bytes(count, gradient):
     return compiled.memory_analysis().temp_size_in_bytes
 
 
+@pytest.mark.thorough
 def test_memory_is_linear_in_the_steps():
     ours = [temporary_bytes(count, "recompute") for count in (128, 256)]
     assert ours[1] < 2.5 * ours[0], "memory of attention that is kept grows fourfold"

@@ -276,6 +276,7 @@ def test_donated_write_is_in_place(slot_fn):
 
 
 @pytest.mark.parametrize("name", ["oldest", "named"])
+@pytest.mark.thorough
 def test_gradient_of_write_and_gather_equals_finite_differences(name):
     with jax.enable_x64(True):
         rng = np.random.default_rng(2)

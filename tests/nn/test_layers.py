@@ -71,6 +71,7 @@ def test_layers_equal_the_equations(skip, bias):
 
 
 @pytest.mark.parametrize("length", [T, 3, 1])
+@pytest.mark.thorough
 def test_cell_and_layer_give_the_same(length):
     """The same parameters under the same names; the ring's length is the span."""
     layer = loud(LSTMN(D, H, span=length, rngs=nnx.Rngs(0)))
@@ -86,6 +87,7 @@ def test_cell_and_layer_give_the_same(length):
     close(turned[keep], layer(inputs, lengths, reverse=True)[keep], 2e-6)
 
 
+@pytest.mark.thorough
 def test_the_cell_is_a_cell_of_flax():
     cell = loud(LSTMNCell(D, H, tape_length=T, rngs=nnx.Rngs(0)))
     inputs, lengths = batch(3, B, T, D, dtype=jnp.float32), jnp.asarray(LENGTHS)
@@ -116,6 +118,7 @@ def test_the_cell_is_a_cell_of_flax():
         close(out[b, :length, H:], nnx.RNN(other)(inputs[b : b + 1, :length][:, ::-1])[0, ::-1], 1e-6)
 
 
+@pytest.mark.thorough
 def test_one_compilation_jit_grad_and_vmap():
     graph, state = nnx.split(loud(LSTMN(D, H, num_layers=2, rngs=nnx.Rngs(0))))
     traces = []
@@ -135,6 +138,7 @@ def test_one_compilation_jit_grad_and_vmap():
     close(seeds[0], nnx.merge(graph, state)(inputs), 1e-5)
 
 
+@pytest.mark.thorough
 def test_decoding_goes_on_where_a_sequence_ended():
     for span in (None, 4):
         layer = loud(LSTMN(D, H, num_layers=2, span=span, skip_connections=True, rngs=nnx.Rngs(0)))
@@ -168,6 +172,7 @@ def test_windows_share_one_program():
     close(jnp.concatenate(hidden, axis=1), layer(inputs), 2e-6)
 
 
+@pytest.mark.thorough
 def test_lstm_has_the_same_interface():
     with jax.enable_x64(True):
         layer = loud(LSTM(D, H, num_layers=2, skip_connections=True, param_dtype=jnp.float64, rngs=nnx.Rngs(0)))
@@ -235,6 +240,7 @@ def test_fusion_equals_the_equations(name):
 
 
 @pytest.mark.parametrize("kind", [ShallowFusion, DeepFusion])
+@pytest.mark.thorough
 def test_fusion_gradients(kind):
     """All parameters of two layers and both sequences receive one; padding and an empty source none, and no NaN."""
     with jax.enable_x64(True):
@@ -279,6 +285,7 @@ def test_parameter_counts_are_those_of_the_paper(h, shallow, deep):
         assert count(layer) + 3 * h * h + 3 * h == 330_500
 
 
+@pytest.mark.thorough
 def test_dtypes():
     dtype = jnp.bfloat16
     layer = LSTMN(D, H, dtype=dtype, rngs=nnx.Rngs(0))
@@ -301,6 +308,7 @@ LAYERS = {
 
 
 @pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.thorough
 def test_inside_a_linen_module(name):
     """Flax's bridge takes a function that builds the layer: its parameters lie under the name given."""
     two = "Fusion" in name

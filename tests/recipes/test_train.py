@@ -184,6 +184,7 @@ def test_what_a_kill_leaves_half_written_does_no_harm(tmp_path, reference, monke
     assert_same_run(folder, reference)
 
 
+@pytest.mark.thorough
 def test_killed_for_good_and_resumed(tmp_path, reference):
     """SIGKILL at random moments, twice in a row."""
     folder, cache = tmp_path / "run", tmp_path / "cache"
@@ -296,6 +297,7 @@ def test_evaluate_adds_to_the_results(copy, trained):
     assert found == trained.evaluate(CONFIG.corpus.examples("test"))
 
 
+@pytest.mark.thorough
 def test_seeds_side_by_side_are_the_same_as_alone(reference):
     """But for the last digits, which the width of a product can change.
 

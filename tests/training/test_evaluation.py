@@ -57,6 +57,7 @@ def test_a_story_is_as_if_written_one_statement_after_another():
 
 @pytest.mark.parametrize("options", [{"adaptive": True, "hops": 3, "max_words": 3}, {"exclude_found": False}])
 @pytest.mark.parametrize("batch_size", [3, 100])
+@pytest.mark.thorough
 def test_predictions_are_those_of_one_question_at_a_time(options, batch_size):
     model = MemNN(WORDS, 6, rngs=nnx.Rngs(3), **options)
     nnx.update(model, jax.tree.map(lambda leaf: leaf * 10, nnx.state(model)))
