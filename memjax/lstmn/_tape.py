@@ -4,6 +4,7 @@
 import jax
 import jax.numpy as jnp
 from flax import struct
+from jax.typing import DTypeLike
 
 from memjax import _checks
 from memjax.lstmn._cell import Weights, intra_attention, query, update_cell
@@ -44,7 +45,7 @@ class Steps:
     read: Array
 
 
-def empty_tape(batch: int, slots: int, features: int, dtype: jnp.dtype = jnp.float32, *, filled: int = 0) -> Tape:
+def empty_tape(batch: int, slots: int, features: int, dtype: DTypeLike = jnp.float32, *, filled: int = 0) -> Tape:
     """Makes a batch of tapes of zeros.
 
     Args:

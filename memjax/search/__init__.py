@@ -7,7 +7,8 @@ from memjax.search._hits import Hits, Queries
 from memjax.search._keys import Quantized, quantize
 from memjax.search._probed import probed
 from memjax.search._sharded import sharded
-from memjax.search._shards import shard_index, shard_memory, sharded_index_write, sharded_write, sharded_write_many
+from memjax.search._sharded_write import sharded_index_write, sharded_write, sharded_write_many
+from memjax.search._shards import shard_index, shard_memory
 
 __all__ = [
     "Hits",

@@ -17,6 +17,8 @@ from memjax import _checks
 from memjax.hashing._lists import quantize as round_to_codes
 from memjax.typing import NUM_SPECIAL, Array, PyTree
 
+#: Of products of floats: a TPU would otherwise round float32 keys to bfloat16, and find other slots.
+_PRECISION = lax.Precision.HIGHEST
 #: So many queries are rounded to 15 bits: XLA's 8-bit products cost the same for 2 columns as for 8.
 _FEW = 4
 
@@ -72,7 +74,7 @@ def slice_rows(keys: PyTree, start: Array, size: int) -> PyTree:
 def take_rows(keys: PyTree, slots: Array) -> PyTree:
     """Returns some slots' keys, for `fine_scores`; a slot outside [0, N) gives any row."""
     keys = keys.vector if isinstance(keys, Quantized) else keys
-    return keys.at[slots].get(mode="clip")
+    return jnp.asarray(keys).at[slots].get(mode="clip")  # a restored memory may hold NumPy arrays
 
 
 def is_coarse(keys: PyTree) -> bool:
@@ -112,7 +114,9 @@ def coarse_scores(keys: PyTree, vector: Array) -> Array:
     if jnp.issubdtype(keys.dtype, jnp.integer):
         return _scores_of_words(keys, vector)
     exact = jnp.promote_types(jnp.float32, keys.dtype)
-    return lax.dot_general(keys, vector.astype(keys.dtype), (((1,), (1,)), ((), ())), preferred_element_type=exact)
+    return lax.dot_general(
+        keys, vector.astype(keys.dtype), (((1,), (1,)), ((), ())), _PRECISION, preferred_element_type=exact
+    )
 
 
 def _scores_of_codes(keys: Quantized, vector: Array) -> Array:
@@ -163,4 +167,4 @@ def fine_scores(keys: PyTree, vector: Array) -> Array:
         scores = vector.at[jnp.where(known, words, 0)].get(mode="promise_in_bounds")
         return jnp.sum(jnp.where(known, scores, 0).astype(exact), axis=0)
     exact = jnp.promote_types(jnp.float32, keys.dtype)
-    return keys.astype(exact) @ vector.astype(exact)
+    return jnp.matmul(keys.astype(exact), vector.astype(exact), precision=_PRECISION)
