@@ -432,7 +432,12 @@ def test_every_public_part_is_in_the_table():
     assert found - NOT_PARTS == set(CASES)
 
 
-@pytest.mark.parametrize("name", CASES)
+def quick(names):
+    """The names, those of the fusion layers marked: their programs take half a minute to compile."""
+    return [pytest.param(name, marks=pytest.mark.thorough) if "Fusion" in name else name for name in names]
+
+
+@pytest.mark.parametrize("name", quick(CASES))
 def test_jit_vmap_and_one_compilation(name):
     case = CASES[name]
     traces = []
@@ -458,7 +463,7 @@ def test_bfloat16_stays_bfloat16(name):
     assert {leaf.dtype for leaf in float_leaves(out)} <= {jnp.dtype(jnp.float32 if case.float32 else jnp.bfloat16)}
 
 
-@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.grad])
+@pytest.mark.parametrize("name", quick(name for name, case in CASES.items() if case.grad))
 def test_gradients_agree_with_finite_differences(name):
     case = CASES[name]
     with jax.enable_x64(True):
