@@ -13,6 +13,11 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 TRAINING = {"recipes", "cli"}
 
 
+def pytest_collection_modifyitems(items):
+    """What takes longest comes first, so that no worker is left alone with it."""
+    items.sort(key=lambda item: item.path.name != "test_devices.py")
+
+
 @pytest.fixture(autouse=True)
 def quick_compiles(request):
     """XLA's cheapest compile, but where models are trained: most tests run a program once or twice."""

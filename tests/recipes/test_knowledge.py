@@ -24,6 +24,9 @@ from memjax.recipes import (
 from memjax.search import hashed
 from memjax.typing import NUM_SPECIAL
 
+#: The command over a knowledge base (tests/cli) and the example of `KnowledgeBase` go the same way, and always run.
+pytestmark = pytest.mark.thorough
+
 #: Films, of which film 3 has no genre: a dead end.
 TRIPLES = [
     triple
