@@ -3,6 +3,7 @@
 
 from memjax.lstmn._cell import Weights, intra_attention, query, update_cell
 from memjax.lstmn._lstm import lstm_scan
+from memjax.lstmn._rnn import rnn_scan
 from memjax.lstmn._scan import GRADIENTS, tape_attention, tape_scan
 from memjax.lstmn._sequence import keep
 from memjax.lstmn._source import SourceWeights, source_attention, source_scan
@@ -22,6 +23,7 @@ __all__ = [
     "lstm_scan",
     "query",
     "ring_step",
+    "rnn_scan",
     "source_attention",
     "source_scan",
     "tape_attention",

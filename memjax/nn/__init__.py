@@ -6,10 +6,12 @@ from memjax.nn.fusion import DeepFusion, Fused, FusedAttention, ShallowFusion, S
 from memjax.nn.lstm import LSTM
 from memjax.nn.lstmn import LSTMN
 from memjax.nn.lstmn_cell import LSTMNCell
+from memjax.nn.rnn import RNN
 
 __all__ = [
     "LSTM",
     "LSTMN",
+    "RNN",
     "DeepFusion",
     "Dictionaries",
     "Fused",
