@@ -11,6 +11,7 @@ slot m_0 wherever a slot is expected, and for the stop word w_0 wherever a word 
 """
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -480,6 +481,94 @@ def all_words_but(gold: int, num_words: int, stop_word: bool) -> list[int]:
     """Every wrong word: all W words, and the stop word where there is one, without `gold`."""
     candidates = [word + NUM_SPECIAL for word in range(num_words)] + ([STOP] if stop_word else [])
     return [word for word in candidates if word != gold]
+
+
+# R as a language model
+
+
+@dataclasses.dataclass
+class LanguageModel:
+    """An RNN or LSTM that reads a prompt and writes a sentence; id W + 2 is the mark of the end.
+
+    Attributes:
+        words: `[W + 1, n]`, an embedding of each word and of the mark.
+        weights_input: `[n, H]`, or `[n, 4H]` for an LSTM: its gates in the order i, f, o, c^.
+        weights_read: `[H, H]`, or `[H, 4H]`.
+        bias: `[H]`, or `[4H]`.
+        output: `[H, W + 1]`.
+        output_bias: `[W + 1]`.
+    """
+
+    words: np.ndarray
+    weights_input: np.ndarray
+    weights_read: np.ndarray
+    bias: np.ndarray
+    output: np.ndarray
+    output_bias: np.ndarray
+
+    @property
+    def end(self) -> int:
+        """The id of the mark."""
+        return len(self.words) - 1 + NUM_SPECIAL
+
+
+def read_word(p: LanguageModel, state: tuple[np.ndarray, np.ndarray], token: int) -> tuple[np.ndarray, np.ndarray]:
+    """(h_t, c_t) of (h_(t-1), c_(t-1)) and a word; an unknown word is zeros. (MemNN states no equations.)"""
+    h, c = state
+    x = p.words[token - NUM_SPECIAL] if token >= NUM_SPECIAL else np.zeros(p.words.shape[1])
+    z = x @ p.weights_input + h @ p.weights_read + p.bias
+    if len(z) == len(h):
+        return np.tanh(z), c  # h_t = tanh(W_x x_t + W_h h_(t-1) + b)
+    i, f, o, u = np.split(z, 4)
+    i, f, o = (1 / (1 + np.exp(-gate)) for gate in (i, f, o))
+    c = f * c + i * np.tanh(u)  # c_t = f c_(t-1) + i c^
+    return o * np.tanh(c), c  # h_t = o tanh(c_t)
+
+
+def reply_log_probabilities(p: LanguageModel, prompt: Tokens, reply: Tokens) -> list[float]:
+    """log p(r_t | prompt, r_1, .., r_(t-1)) of each word of a reply and of its end: MemNN 3.1, [x, o1, o2, r].
+
+    Args:
+        p: the parameters.
+        prompt: token ids, marks included, without padding.
+        reply: token ids, without the mark. An unknown word counts 0.
+    """
+    size = p.output.shape[0]
+    state = np.zeros(size), np.zeros(size)
+    for token in prompt:
+        state = read_word(p, state, token)
+    found = []
+    for token in [*reply, p.end]:
+        logits = state[0] @ p.output + p.output_bias
+        normalizer = math.log(sum(math.exp(logit) for logit in logits))
+        found.append(float(logits[token - NUM_SPECIAL]) - normalizer if token >= NUM_SPECIAL else 0.0)
+        state = read_word(p, state, token)
+    return found
+
+
+def best_sentence(p: LanguageModel, prompt: Tokens, max_words: int) -> tuple[float, list[int]]:
+    """The sentence of the highest sum of log-probabilities among all; one of `max_words` needs no end."""
+    best = (-math.inf, [0])
+    for length in range(max_words + 1):
+        for reply in itertools.product(range(NUM_SPECIAL, p.end), repeat=length):
+            scores = reply_log_probabilities(p, prompt, reply)
+            best = max(best, (sum(scores[: length + (length < max_words)]), list(reply)))
+    return best
+
+
+def greedy_sentence(p: LanguageModel, prompt: Tokens, max_words: int) -> list[int]:
+    """The sentence of the likeliest next words, one after another, until the end is the likeliest."""
+    reply: list[int] = []
+    while len(reply) < max_words:
+        nexts = {w: reply_log_probabilities(p, prompt, [*reply, w])[-2] for w in range(NUM_SPECIAL, p.end)}
+        word = max(nexts, key=nexts.__getitem__)
+        if reply_log_probabilities(p, prompt, reply)[-1] > nexts[word]:
+            break
+        reply.append(word)
+    return reply
+
+
+# A knowledge base
 
 
 def fact_score(

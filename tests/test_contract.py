@@ -109,6 +109,18 @@ def memnn(dtype, seed, **options):
     return models.MemNN(W, D, param_dtype=dtype, rngs=nnx.Rngs(seed), **{"hops": 3, "max_words": 2, **options})
 
 
+def sentence_responder(dtype, seed):
+    return models.SentenceResponder(W, D, H, max_words=2, param_dtype=dtype, rngs=nnx.Rngs(seed))
+
+
+def score_and_write(module, prompts, replies):
+    return module.scores(prompts, replies), module.write(prompts, width=2)
+
+
+def sentence_memnn(dtype, seed):
+    return models.SentenceMemNN(memnn(dtype, seed), sentence_responder(dtype, seed))
+
+
 def fact_memnn(dtype, seed):
     return models.FactMemNN(W, W - 3, 2, D, param_dtype=dtype, rngs=nnx.Rngs(seed))
 
@@ -204,6 +216,7 @@ def stored(mem):
 lengths = integers(1, T + 1, B)
 scan_args = draw(lstmn_weights, vector(B, T, D), lengths, tape)
 lstmn_layer, lstm_layer, lstmn_cell = layer(nn.LSTMN, span=3), layer(nn.LSTM), layer(nn.LSTMNCell, tape_length=N)
+rnn_layer = layer(nn.RNN)
 shallow, deep = layer(nn.ShallowFusion, recurrent_query=True), layer(nn.DeepFusion)
 fusion_args = (vector(B, J, D), vector(B, T, D), integers(1, J + 1, B), lengths)
 in_time_order = addressing.select_in_time_order("signed", lambda query: query[:2])
@@ -319,6 +332,11 @@ CASES = {
         draw(parameters(lstm_layer), vector(B, T, D), lengths),
         (0, 1),
     ),
+    "nn.RNN": Case(
+        with_module(rnn_layer, lambda module, *args: module(*args)),
+        draw(parameters(rnn_layer), vector(B, T, D), lengths),
+        (0, 1),
+    ),
     "nn.LSTMNCell": Case(
         with_module(lstmn_cell, run_cell), draw(parameters(lstmn_cell), batch_ring, vector(B, D)), (0, 2)
     ),
@@ -350,6 +368,9 @@ CASES = {
         draw(vector(D, 4 * H), vector(H, 4 * H), vector(4 * H), vector(B, T, D), lengths),
         (0, 1, 2, 3),
     ),
+    "lstmn.rnn_scan": Case(
+        lstmn.rnn_scan, draw(vector(D, H), vector(H, H), vector(H), vector(B, T, D), lengths, tape), (0, 1, 2, 3)
+    ),
     "lstmn.source_scan": Case(
         lstmn.source_scan,
         draw(source_weights, vector(B, J, H), vector(B, J, H), vector(B, T, D), integers(0, J + 1, B)),
@@ -377,6 +398,17 @@ CASES = {
         draw(parameters(memnn), integers(0, W + 2, S), memory(embedded, integers(0, 9, S))),
         (0,),
     ),
+    "models.SentenceMemNN": Case(
+        with_module(sentence_memnn, lambda module, *args: module(*args)),
+        draw(parameters(sentence_memnn), integers(0, W + 2, S), memory(embedded, integers(0, 9, S))),
+        (0,),
+    ),
+    "models.SentenceResponder": Case(
+        with_module(sentence_responder, score_and_write),
+        draw(parameters(sentence_responder), integers(1, W + 3, B, S), integers(1, W + 2, B, S)),
+        (0,),
+    ),
+    "models.join_sentences": Case(partial(models.join_sentences, W + 2), draw(integers(0, W + 2, B, S))),
     "models.supporting_memory": Case(models.supporting_memory, draw(memory(vector(D), vector(S)), integers(-1, N, 2))),
 }
 
@@ -402,6 +434,7 @@ NOT_PARTS = {
     "models.candidates_of",
     "models.FactQuery",
     "models.HopScores",
+    "models.Sentences",
     "nn.Fused",
     "nn.FusedAttention",
     "search.Hits",

@@ -4,6 +4,8 @@
 from memjax.models.facts import FactMemNN, FactQuery
 from memjax.models.memnn import MAX_ADAPTIVE_HOPS, Answer, HopScores, MemNN, OutputMap, candidates_of
 from memjax.models.responders import WordResponder, supporting_memory
+from memjax.models.sentence_memnn import SentenceMemNN
+from memjax.models.sentence_responder import SentenceResponder, Sentences, join_sentences
 
 __all__ = [
     "MAX_ADAPTIVE_HOPS",
@@ -13,7 +15,11 @@ __all__ = [
     "HopScores",
     "MemNN",
     "OutputMap",
+    "SentenceMemNN",
+    "SentenceResponder",
+    "Sentences",
     "WordResponder",
     "candidates_of",
+    "join_sentences",
     "supporting_memory",
 ]

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from memjax.memory import Memory
-from memjax.models import MemNN
+from memjax.models import MemNN, SentenceMemNN
 from memjax.training.batches import StoryBatch
 from memjax.training.ranking import gold_chain
 from memjax.typing import PAD, Array
@@ -31,7 +31,7 @@ class Predictions:
     supported: Array  # bool [Q]
 
 
-def predict(model: MemNN, corpus: StoryBatch, batch_size: int = 256) -> Predictions:
+def predict(model: MemNN | SentenceMemNN, corpus: StoryBatch, batch_size: int = 256) -> Predictions:
     """Answers every question of a corpus, each over its own story.
 
     Each different sentence is embedded once, whatever the number of stories that tell it.
