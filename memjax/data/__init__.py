@@ -6,7 +6,19 @@ token ids of a `Vocabulary`. `memjax.data.builders` wraps both as TFDS builders;
 so it is not imported here.
 """
 
+from memjax.data.prompts import Prompts, encode_prompts, encode_replies, reply_words
 from memjax.data.stories import Example, Stories, encode, token_lists, tokenize
 from memjax.data.vocabulary import Vocabulary
 
-__all__ = ["Example", "Stories", "Vocabulary", "encode", "token_lists", "tokenize"]
+__all__ = [
+    "Example",
+    "Prompts",
+    "Stories",
+    "Vocabulary",
+    "encode",
+    "encode_prompts",
+    "encode_replies",
+    "reply_words",
+    "token_lists",
+    "tokenize",
+]

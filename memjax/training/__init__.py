@@ -6,22 +6,38 @@ from memjax.training.checkpoints import load_pytree, save_pytree
 from memjax.training.evaluation import Predictions, accuracy, predict
 from memjax.training.facts import FactBatch, Facts, make_facts_loss
 from memjax.training.ranking import make_memnn_loss
+from memjax.training.sentences import (
+    ReplyBatch,
+    SpokenStories,
+    is_right,
+    make_reply_loss,
+    make_sentence_memnn_loss,
+    reply_accuracy,
+    sentence_accuracy,
+)
 from memjax.training.state import TrainState, create_state, make_epoch, make_step, with_params
 
 __all__ = [
     "FactBatch",
     "Facts",
     "Predictions",
+    "ReplyBatch",
+    "SpokenStories",
     "StoryBatch",
     "TrainState",
     "accuracy",
     "create_state",
+    "is_right",
     "load_pytree",
     "make_epoch",
     "make_facts_loss",
     "make_memnn_loss",
+    "make_reply_loss",
+    "make_sentence_memnn_loss",
     "make_step",
     "predict",
+    "reply_accuracy",
     "save_pytree",
+    "sentence_accuracy",
     "with_params",
 ]

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sentences as answers: which are right, what the loss counts, and a network that learns to write them."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from memjax.models import MemNN, SentenceMemNN, SentenceResponder
+from memjax.training import (
+    SpokenStories,
+    StoryBatch,
+    is_right,
+    make_memnn_loss,
+    make_sentence_memnn_loss,
+    with_params,
+)
+
+RIVALS = jnp.array([False, False, True, True, True, False, False])
+
+
+@pytest.mark.parametrize(
+    ("sentence", "answers", "right"),
+    [
+        ([5, 2, 6, 0], [2, 0], True),
+        ([2, 2, 0, 0], [2, 0], True),
+        ([5, 2, 3, 0], [2, 0], False),  # a second answer
+        ([5, 6, 0, 0], [2, 0], False),
+        ([0, 0, 0, 0], [2, 0], False),
+        ([3, 5, 2, 0], [2, 3], True),
+        ([3, 5, 6, 0], [2, 3], False),  # half of the answer
+        ([9, 2, 0, 0], [2, 0], True),  # ids beyond the vocabulary, as of a rounded number of words
+        ([5, 2, 0, 0], [0, 0], False),
+    ],
+)
+def test_a_right_sentence_holds_the_answer_and_no_other(sentence, answers, right):
+    assert is_right(jnp.array(sentence), jnp.array(answers), RIVALS) == right
+
+
+def test_the_loss_is_that_of_the_network_and_of_the_reply_given_the_right_memories():
+    batch = StoryBatch(
+        sentences=jnp.array([[0, 0, 0], [2, 3, 0], [4, 5, 2], [6, 0, 0]]),
+        slots=jnp.array([[1, 2, -1], [3, 2, 1]]),
+        questions=jnp.array([[2, 4, 0], [3, 0, 0]]),
+        supports=jnp.array([[1, -1], [2, 0]]),
+        answers=jnp.array([[3], [4]]),
+    )
+    spoken = SpokenStories(batch, jnp.array([[5, 3, 0], [4, 0, 0]]))
+    model = SentenceMemNN(MemNN(5, 4, rngs=nnx.Rngs(0)), SentenceResponder(5, 4, 6, rngs=nnx.Rngs(1)))
+    network_loss = make_memnn_loss(negatives="all")
+    key = jax.random.key(0)
+
+    def loss(params):
+        return make_sentence_memnn_loss(network_loss)(with_params(model, params), spoken, key)
+
+    (value, metrics), slopes = jax.jit(jax.value_and_grad(loss, has_aux=True))(
+        nnx.to_pure_dict(nnx.state(model, nnx.Param))
+    )
+    end = model.writer.end
+    prompts = jnp.array([[2, 4, end, 4, 5, 2, end], [3, end, 2, 3, end, 6, end]])
+    replies = jax.jit(SentenceResponder.scores)(model.writer, prompts, spoken.replies)
+    np.testing.assert_allclose(metrics["sentence"], -replies.sum() / 2, rtol=1e-5)
+    np.testing.assert_allclose(value, network_loss(model.network, batch, key)[0] + metrics["sentence"], rtol=1e-5)
+    assert all(leaf.any() for leaf in jax.tree.leaves(slopes)), "every parameter receives a gradient"
+    taken = spoken.take(jnp.array([1]))
+    assert len(taken) == 1 and taken.replies.tolist() == [[4, 0, 0]]
+    assert dataclasses.astuple(taken.stories)[2].tolist() == [[3, 0, 0]]
