@@ -2,7 +2,8 @@
 """From a configuration to a trained model to use."""
 
 from memjax.recipes.answerer import Answerer, Reply, Support
-from memjax.recipes.config import ADAPTIVE, PAPER, RECIPES, AnsweringConfig, KnowledgeConfig
+from memjax.recipes.baseline import TrainedBaseline, train_baseline
+from memjax.recipes.config import ADAPTIVE, PAPER, RECIPES, AnsweringConfig, BaselineConfig, KnowledgeConfig
 from memjax.recipes.corpora import Babi, Corpus, MetaQA, Simulation, Splits, load_splits, load_test
 from memjax.recipes.knowledge import TrainedKnowledge, load_knowledge, train_knowledge
 from memjax.recipes.knowledge_base import KnowledgeBase, KnowledgeReply, evaluate_knowledge, measure_knowledge
@@ -16,6 +17,7 @@ __all__ = [
     "Answerer",
     "AnsweringConfig",
     "Babi",
+    "BaselineConfig",
     "Corpus",
     "KnowledgeBase",
     "KnowledgeConfig",
@@ -26,6 +28,7 @@ __all__ = [
     "Splits",
     "Support",
     "Trained",
+    "TrainedBaseline",
     "TrainedKnowledge",
     "evaluate",
     "evaluate_knowledge",
@@ -36,5 +39,6 @@ __all__ = [
     "measure_knowledge",
     "progress",
     "train",
+    "train_baseline",
     "train_knowledge",
 ]

@@ -33,6 +33,12 @@ class AnsweringConfig:
     """A memory can be found once only."""
     last_support: bool = True
     """R has a dictionary of its own for the memory found last."""
+    response: Literal["word", "rnn", "lstm"] = "word"
+    """R: words by their scores, or an RNN or an LSTM that writes a sentence."""
+    response_features: int = 64
+    """H of the RNN or LSTM."""
+    beam: int = 1
+    """Sentences that are kept side by side in writing one; 1 is greedy search."""
     short_chains: Literal["no_loss", "repeat"] = "repeat"
     """What hops beyond a question's supports learn: nothing, or to find the last support again."""
     loss: Literal["hinge", "softmax"] = "softmax"
@@ -58,6 +64,7 @@ class AnsweringConfig:
         """Checks the switches and sizes that no model checks."""
         for name in ("batch_size", "epochs"):
             _checks.positive(name, getattr(self, name))
+        _checks.one_of("response", self.response, ("word", "rnn", "lstm"))
         _checks.one_of("optimizer", self.optimizer, ("adam", "sgd"))
         if self.short_chains == "repeat" and self.exclude_found and not self.adaptive:
             raise ValueError(
@@ -143,7 +150,50 @@ class KnowledgeConfig:
                 raise ValueError(f"{name}: expected a number of at least 0, got {value!r}")
 
 
-Config = AnsweringConfig | KnowledgeConfig
+@dataclasses.dataclass(frozen=True)
+class BaselineConfig:
+    """A language model that reads the latest statements and the question, and answers without a memory.
+
+    The paper tuned sizes, steps of back-propagation and learning rate for each data set, without saying what it chose.
+    """
+
+    corpus: Corpus = dataclasses.field(default_factory=Simulation)
+    """Where stories and questions come from."""
+    cell: Literal["rnn", "lstm"] = "lstm"
+    """The recurrent network."""
+    answer: Literal["word", "sentence"] = "word"
+    """What it learns to write: the words of the answer, or the sentence."""
+    statements: int = 8
+    """How many of the latest statements it reads."""
+    marks: bool = True
+    """A mark follows each statement; a stream of words has none."""
+    features: int = 32
+    """n, size of the embeddings."""
+    hidden_features: int = 64
+    """H."""
+    learning_rate: float = 0.003
+    """At the start; Adam, along a cosine to 0."""
+    clip_norm: float = 1.0
+    """The norm of the gradient, at most."""
+    batch_size: int = 32
+    """Questions in one step."""
+    epochs: int = 20
+    """Passes over the training questions."""
+    seed: int = 0
+    """Of initial weights and order."""
+
+    def __post_init__(self) -> None:
+        """Checks the switches and sizes that no model checks."""
+        for name in ("batch_size", "epochs", "statements"):
+            _checks.positive(name, getattr(self, name))
+        _checks.one_of("answer", self.answer, ("word", "sentence"))
+        for name in ("learning_rate", "clip_norm"):
+            value = getattr(self, name)
+            if not (isinstance(value, (int, float)) and 0 < value < float("inf")):
+                raise ValueError(f"{name}: expected a number above 0, got {value!r}")
+
+
+Config = AnsweringConfig | KnowledgeConfig | BaselineConfig
 
 _CORPORA: dict[str, tuple[type, type]] = {
     "simulation": (Simulation, AnsweringConfig),

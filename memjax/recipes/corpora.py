@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 
-from memjax.data import Example, Vocabulary, babi, metaqa, simulation, token_lists
+from memjax.data import Example, Vocabulary, babi, metaqa, reply_words, simulation, token_lists
 from memjax.data.facts import KnowledgeGraph
 
 
@@ -150,6 +150,18 @@ def load_splits(corpus: Corpus) -> Splits:
     train = corpus.examples("train")
     valid = corpus.examples("valid") if corpus.has_valid else ()
     return Splits(train, valid, Vocabulary.build(token_lists(train)))
+
+
+def with_replies(splits: Splits) -> Splits:
+    """The same examples; the words of the sentences that answer the training questions join the vocabulary.
+
+    Example:
+        >>> splits = load_splits(Simulation(num_statements=50, num_questions=10))
+        >>> "believe" in splits.vocabulary, "believe" in with_replies(splits).vocabulary
+        (False, True)
+    """
+    words = {*splits.vocabulary.words, *(word for example in splits.train for word in reply_words(example))}
+    return dataclasses.replace(splits, vocabulary=dataclasses.replace(splits.vocabulary, words=tuple(sorted(words))))
 
 
 def load_test(corpus: Corpus) -> tuple[Example, ...]:

@@ -7,22 +7,26 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 from flax import nnx
 
 from memjax import data
 from memjax.memory import Memory, oldest_slot, write
-from memjax.models import Answer, MemNN
+from memjax.models import Answer, MemNN, SentenceMemNN, SentenceResponder
 from memjax.recipes.config import AnsweringConfig
-from memjax.recipes.corpora import Simulation
+from memjax.recipes.corpora import Simulation, Splits
 from memjax.training import (
+    SpokenStories,
     StoryBatch,
     TrainState,
     accuracy,
     create_state,
     make_epoch,
     make_memnn_loss,
+    make_sentence_memnn_loss,
     make_step,
+    sentence_accuracy,
     with_params,
 )
 from memjax.typing import Array, PyTree
@@ -41,16 +45,17 @@ class Program:
         ask: `fn(params, memory, question [S]) -> answer`, of one seed.
     """
 
-    model: MemNN
+    model: MemNN | SentenceMemNN
     init: Callable[[Array], TrainState]
-    epoch: Callable[[TrainState, StoryBatch], tuple[TrainState, dict[str, Array]]]
+    epoch: Callable[[TrainState, StoryBatch | SpokenStories], tuple[TrainState, dict[str, Array]]]
     evaluate: Callable[[PyTree, StoryBatch], dict[str, Array]]
     tell: Callable[[PyTree, Memory, Array], Memory]
     ask: Callable[[PyTree, Memory, Array], Answer]
 
 
-def _model(config: AnsweringConfig, num_words: int, key: Array) -> MemNN:
-    return MemNN(
+def _model(config: AnsweringConfig, num_words: int, key: Array) -> MemNN | SentenceMemNN:
+    rngs = nnx.Rngs(key)
+    network = MemNN(
         num_words,
         config.features,
         hops=config.hops,
@@ -59,8 +64,12 @@ def _model(config: AnsweringConfig, num_words: int, key: Array) -> MemNN:
         exclude_found=config.exclude_found,
         max_words=config.max_words,
         last_support=config.last_support,
-        rngs=nnx.Rngs(key),
+        rngs=rngs,
     )
+    if config.response == "word":
+        return network
+    writer = SentenceResponder(num_words, config.features, config.response_features, cell=config.response, rngs=rngs)
+    return SentenceMemNN(network, writer, beam=config.beam)
 
 
 def build_program(config: AnsweringConfig, vocabulary: data.Vocabulary, num_examples: int) -> Program:
@@ -85,6 +94,8 @@ def _program(config: AnsweringConfig, num_words: int, steps: int) -> Program:
     loss = make_memnn_loss(
         loss=config.loss, negatives=config.negatives, margin=config.margin, short_chains=config.short_chains
     )
+    if isinstance(model, SentenceMemNN):
+        loss = make_sentence_memnn_loss(loss)
     epoch = make_epoch(make_step(model, optimizer, loss), config.batch_size)
 
     def init(seed: Array) -> TrainState:
@@ -92,7 +103,8 @@ def _program(config: AnsweringConfig, num_words: int, steps: int) -> Program:
         return create_state(_model(config, num_words, weights), optimizer, run)
 
     def evaluate(params: PyTree, corpus: StoryBatch) -> dict[str, Array]:
-        return accuracy(with_params(model, params), corpus)
+        measure = accuracy if config.response == "word" else sentence_accuracy
+        return measure(with_params(model, params), corpus)
 
     def tell(params: PyTree, memory: Memory, tokens: Array) -> Memory:
         return write(memory, with_params(model, params).embed(tokens), tokens, oldest_slot)
@@ -103,20 +115,20 @@ def _program(config: AnsweringConfig, num_words: int, steps: int) -> Program:
     return Program(
         model=model,
         init=jax.jit(jax.vmap(init)),
-        epoch=jax.jit(_over_seeds(epoch), donate_argnums=0),
-        evaluate=jax.jit(_over_seeds(evaluate)),
+        epoch=jax.jit(over_seeds(epoch), donate_argnums=0),
+        evaluate=jax.jit(over_seeds(evaluate)),
         tell=jax.jit(tell, donate_argnums=1),
         ask=jax.jit(ask),
     )
 
 
-def _over_seeds(fn: Callable[[PyTree, StoryBatch], PyTree]) -> Callable[[PyTree, StoryBatch], PyTree]:
+def over_seeds(fn: Callable[[PyTree, Any], PyTree]) -> Callable[[PyTree, Any], PyTree]:
     """Lifts a function of one seed's state over a leading axis of seeds.
 
     An axis of one seed is taken off and put back: on a CPU, products with a batch axis of 1 cost half as much again.
     """
 
-    def lifted(states: PyTree, corpus: StoryBatch) -> PyTree:
+    def lifted(states: PyTree, corpus: Any) -> PyTree:
         if jax.tree.leaves(states)[0].shape[0] > 1:
             return jax.vmap(fn, in_axes=(0, None))(states, corpus)
         return jax.tree.map(lambda leaf: leaf[None], fn(jax.tree.map(lambda leaf: leaf[0], states), corpus))
@@ -142,6 +154,15 @@ def encode(examples: Sequence[data.Example], vocabulary: data.Vocabulary) -> Sto
         "num_answers": _power_of_two(sizes.answers.shape[1], 1),
     }
     return StoryBatch.from_stories(data.encode(examples, vocabulary, **rounded))
+
+
+def encode_taught(config: AnsweringConfig, splits: Splits) -> StoryBatch | SpokenStories:
+    """Puts training examples on the device: as `encode`, with the sentences that answer, where R writes any."""
+    stories = encode(splits.train, splits.vocabulary)
+    if config.response == "word":
+        return stories
+    replies = data.encode_replies(splits.train, splits.vocabulary)
+    return SpokenStories(stories, jnp.asarray(replies))
 
 
 def _round_up(size: int, multiple: int) -> int:

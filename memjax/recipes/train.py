@@ -11,9 +11,9 @@ import jax.numpy as jnp
 from memjax import data
 from memjax.errors import RunError
 from memjax.recipes.config import AnsweringConfig
-from memjax.recipes.corpora import Babi, Splits, load_splits, load_test
+from memjax.recipes.corpora import Babi, Splits, load_splits, load_test, with_replies
 from memjax.recipes.fit import ReportFn, check_options, check_seeds, fit, start_run
-from memjax.recipes.program import Program, build_program, encode
+from memjax.recipes.program import Program, build_program, encode, encode_taught
 from memjax.recipes.runs import Run, open_run, read_results
 from memjax.training.files import write_json
 from memjax.typing import PyTree
@@ -90,11 +90,13 @@ def train(
     """
     check_options(folder, resume, overwrite, tensorboard)
     splits = load_splits(config.corpus) if splits is None else splits
+    if config.response != "word":
+        splits = with_replies(splits)
     seeds = check_seeds((config.seed,) if seeds is None else tuple(seeds))
     program = build_program(config, splits.vocabulary, len(splits.train))
     # Before anything is compiled: a folder that will not do is said at once.
     run = start_run(config, seeds, splits.vocabulary, folder, resume, overwrite)
-    params = fit(program, config, seeds, encode(splits.train, splits.vocabulary), run, tensorboard, report)
+    params = fit(program, config, seeds, encode_taught(config, splits), run, tensorboard, report)
     trained = Trained(config, splits.vocabulary, program, params)
     if run is not None and splits.valid:
         write_json(run.results_path, {**read_results(run), "valid": trained.evaluate(splits.valid)})

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recipes whose models write sentences."""
+
+import dataclasses
+
+import pytest
+
+from memjax.recipes import Answerer, AnsweringConfig, BaselineConfig, Simulation, evaluate, load, train
+
+WORLD = Simulation(difficulty=1, objects=False, num_statements=60, num_questions=40)
+CONFIG = AnsweringConfig(corpus=WORLD, features=8, batch_size=8, epochs=6, response="rnn", response_features=8, beam=2)
+
+
+def test_a_network_learns_to_answer_in_sentences(tmp_path):
+    folder = tmp_path / "run"
+    trained = train(dataclasses.replace(CONFIG, epochs=30), folder=folder)
+    results = trained.evaluate(WORLD.examples("train"))
+    assert results["accuracy"][0] > 90 and results["supports"][0] > 90
+    assert evaluate(folder, "train") == results
+    answerer = Answerer(load(folder))
+    assert answerer.ask("Where is Joe?").answer == ""  # there is no memory to answer from
+    answerer.tell("Fred went to the kitchen")
+    answerer.tell("Joe went to the office")
+    reply = answerer.ask("Where is Joe?")
+    assert reply.supports[0].text == "Joe went to the office"
+    words = reply.answer.split()
+    assert "office" in words and {"in", "the"} <= set(words) and len(words) > 2
+
+
+def test_switches_are_checked():
+    with pytest.raises(ValueError, match="response: expected one of .*, got 'lstmn'; did you mean 'lstm'"):
+        AnsweringConfig(response="lstmn")
+    with pytest.raises(ValueError, match="statements: expected an integer of at least 1, got 0"):
+        BaselineConfig(statements=0)
+    with pytest.raises(ValueError, match="learning_rate: expected a number above 0, got 0"):
+        BaselineConfig(learning_rate=0)
+    with pytest.raises(ValueError, match="answer: expected one of"):
+        BaselineConfig(answer="words")
