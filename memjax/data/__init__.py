@@ -7,6 +7,18 @@ so it is not imported here.
 """
 
 from memjax.data.stories import Example, Stories, encode, token_lists, tokenize
+from memjax.data.variables import bind, function_words, substitute, variables_of
 from memjax.data.vocabulary import Vocabulary
 
-__all__ = ["Example", "Stories", "Vocabulary", "encode", "token_lists", "tokenize"]
+__all__ = [
+    "Example",
+    "Stories",
+    "Vocabulary",
+    "bind",
+    "encode",
+    "function_words",
+    "substitute",
+    "token_lists",
+    "tokenize",
+    "variables_of",
+]

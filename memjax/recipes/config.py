@@ -33,6 +33,18 @@ class AnsweringConfig:
     """A memory can be found once only."""
     last_support: bool = True
     """R has a dictionary of its own for the memory found last."""
+    ngrams: int = 1
+    """N: sentences are bags of n-grams of 1 to N words (NG: 3)."""
+    variables: bool = False
+    """Words that a question names are variables, in its story too; function words are found by their share."""
+    form: Literal["linear", "nonlinear", "multilinear"] = "linear"
+    """Of the embedding: linear, through two layers of tanh (NL), or a multilinear map of places."""
+    places: int = 5
+    """P_sz, places in a sentence, of the multilinear map."""
+    exact_match: Literal["none", "lambda", "features"] = "none"
+    """What words of x that are in y too add: nothing, a trained weight, or a feature of each word."""
+    unseen: float = 0.0
+    """d: how probable it is that training takes a word for one it never met, known by the words around it."""
     short_chains: Literal["no_loss", "repeat"] = "repeat"
     """What hops beyond a question's supports learn: nothing, or to find the last support again."""
     loss: Literal["hinge", "softmax"] = "softmax"
@@ -56,8 +68,14 @@ class AnsweringConfig:
 
     def __post_init__(self) -> None:
         """Checks the switches and sizes that no model checks."""
-        for name in ("batch_size", "epochs"):
+        for name in ("batch_size", "epochs", "ngrams"):
             _checks.positive(name, getattr(self, name))
+        if not 0 <= self.unseen < 1:
+            raise ValueError(f"unseen: expected a probability of at least 0 and below 1, got {self.unseen!r}")
+        if self.ngrams > 1 and (self.unseen or self.form == "multilinear"):
+            raise ValueError(
+                f"ngrams: expected 1 with unseen words or a multilinear map, which take single words, got {self.ngrams}"
+            )
         _checks.one_of("optimizer", self.optimizer, ("adam", "sgd"))
         if self.short_chains == "repeat" and self.exclude_found and not self.adaptive:
             raise ValueError(

@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 
-from memjax.data import Example, Vocabulary, babi, metaqa, simulation, token_lists
+from memjax.data import Example, Vocabulary, babi, bind, function_words, metaqa, simulation, token_lists
 from memjax.data.facts import KnowledgeGraph
 
 
@@ -139,8 +139,13 @@ def find_data(folder: str | None) -> str:
     return folder
 
 
-def load_splits(corpus: Corpus) -> Splits:
+def load_splits(corpus: Corpus, ngrams: int = 1, variables: bool = False) -> Splits:
     """Reads what a model may learn from and be chosen by.
+
+    Args:
+        corpus: where the examples come from.
+        ngrams: N, n-grams of 1 to N words have features of their own.
+        variables: the vocabulary is that of examples with variables (`memjax.data.variables`).
 
     Example:
         >>> splits = load_splits(Simulation(num_statements=50, num_questions=10))
@@ -149,7 +154,9 @@ def load_splits(corpus: Corpus) -> Splits:
     """
     train = corpus.examples("train")
     valid = corpus.examples("valid") if corpus.has_valid else ()
-    return Splits(train, valid, Vocabulary.build(token_lists(train)))
+    words = function_words(train) if variables else None
+    read = train if words is None else [bind(example, words) for example in train]
+    return Splits(train, valid, Vocabulary.build(token_lists(read), ngrams, words))
 
 
 def load_test(corpus: Corpus) -> tuple[Example, ...]:

@@ -49,7 +49,7 @@ class Program:
     ask: Callable[[PyTree, Memory, Array], Answer]
 
 
-def _model(config: AnsweringConfig, num_words: int, key: Array) -> MemNN:
+def _model(config: AnsweringConfig, num_words: int, num_ngrams: int, key: Array) -> MemNN:
     return MemNN(
         num_words,
         config.features,
@@ -59,6 +59,11 @@ def _model(config: AnsweringConfig, num_words: int, key: Array) -> MemNN:
         exclude_found=config.exclude_found,
         max_words=config.max_words,
         last_support=config.last_support,
+        num_ngrams=num_ngrams,
+        form=config.form,
+        places=config.places,
+        exact_match=config.exact_match,
+        contexts=config.unseen > 0,
         rngs=nnx.Rngs(key),
     )
 
@@ -73,15 +78,18 @@ def build_program(config: AnsweringConfig, vocabulary: data.Vocabulary, num_exam
     """
     steps = max(num_examples // config.batch_size, 1) * config.epochs
     shared = dataclasses.replace(config, corpus=Simulation(), seed=0)
-    # Rounded up, so that corpora share programs; but a word that is none must not be drawn as a wrong choice.
-    num_words = vocabulary.num_words if config.negatives == "sampled" else _round_up(vocabulary.num_words, 16)
-    return _program(shared, num_words, steps)
+    # Rounded up, so that corpora share programs; but a word that is none must not be drawn as a wrong choice, and the
+    # ids of n-grams begin where those of words end.
+    num_words, num_ngrams = vocabulary.num_words, _round_up(len(vocabulary.ngrams), 32)
+    if config.negatives == "all" and not num_ngrams:
+        num_words = _round_up(num_words, 16)
+    return _program(shared, num_words, num_ngrams, steps)
 
 
 @functools.lru_cache(maxsize=32)
-def _program(config: AnsweringConfig, num_words: int, steps: int) -> Program:
+def _program(config: AnsweringConfig, num_words: int, num_ngrams: int, steps: int) -> Program:
     optimizer = _optimizer(config, steps)
-    model = _model(config, num_words, jax.random.key(0))
+    model = _model(config, num_words, num_ngrams, jax.random.key(0))
     loss = make_memnn_loss(
         loss=config.loss, negatives=config.negatives, margin=config.margin, short_chains=config.short_chains
     )
@@ -89,7 +97,7 @@ def _program(config: AnsweringConfig, num_words: int, steps: int) -> Program:
 
     def init(seed: Array) -> TrainState:
         weights, run = jax.random.split(jax.random.key(seed))
-        return create_state(_model(config, num_words, weights), optimizer, run)
+        return create_state(_model(config, num_words, num_ngrams, weights), optimizer, run)
 
     def evaluate(params: PyTree, corpus: StoryBatch) -> dict[str, Array]:
         return accuracy(with_params(model, params), corpus)
@@ -133,6 +141,8 @@ def _optimizer(config: AnsweringConfig, steps: int) -> optax.GradientTransformat
 
 def encode(examples: Sequence[data.Example], vocabulary: data.Vocabulary) -> StoryBatch:
     """Puts examples on the device, in sizes rounded up so that like corpora share programs."""
+    if vocabulary.function_words is not None:
+        examples = [data.bind(example, vocabulary.function_words) for example in examples]
     sizes = data.encode(examples, vocabulary)
     rounded: dict[str, Any] = {
         "num_slots": _power_of_two(sizes.slots.shape[1], 8),

@@ -89,7 +89,7 @@ def train(
         ['accuracy', 'supports']
     """
     check_options(folder, resume, overwrite, tensorboard)
-    splits = load_splits(config.corpus) if splits is None else splits
+    splits = load_splits(config.corpus, config.ngrams, config.variables) if splits is None else splits
     seeds = check_seeds((config.seed,) if seeds is None else tuple(seeds))
     program = build_program(config, splits.vocabulary, len(splits.train))
     # Before anything is compiled: a folder that will not do is said at once.

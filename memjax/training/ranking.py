@@ -103,11 +103,12 @@ def make_memnn_loss(
                 "short_chains: expected 'no_loss' for a model with exclude_found=True, got 'repeat': a memory "
                 "cannot be found again; build the model with exclude_found=False"
             )
-        sentences = jax.vmap(model.features)(batch.sentences)  # [M, W]
-        questions = jax.vmap(model.features)(batch.questions)  # [B, W]
+        sentences = jax.vmap(model.features)(batch.sentences)  # [M, F]
+        candidates = model.output.embed_memory(sentences)["candidate"]  # [M, n]
+        questions = jax.vmap(model.features)(batch.questions)  # [B, F]
         memory = batch.memory()
         keys = jax.random.split(key, len(batch))
-        example = partial(example_loss, model, one_ranking, short_chains, sentences)
+        example = partial(example_loss, model, one_ranking, short_chains, sentences, candidates)
         hops, answer = jax.vmap(example)(questions, memory, batch.supports, batch.answers, keys)
         metrics = {"hops": hops.mean(), "answer": answer.mean()}
         return metrics["hops"] + metrics["answer"], metrics
@@ -120,6 +121,7 @@ def example_loss(
     rank: RankFn,
     short_chains: str,
     sentences: Array,
+    candidates: Array,
     question: Array,
     memory: Memory,
     supports: Array,
@@ -132,8 +134,9 @@ def example_loss(
         model: a Memory Network.
         rank: `fn(advantages [K], where [K], key)`, the loss of one ranking.
         short_chains: see `make_memnn_loss`.
-        sentences: `[M, W]`, features of the different sentences.
-        question: `[W]`, features.
+        sentences: `[M, F]`, features of the different sentences.
+        candidates: `[M, n]`, their embeddings.
+        question: `[F]`, features.
         memory: N slots with rows of `sentences` as keys.
         supports: int32 `[P]`.
         answers: int32 `[A]`, token ids.
@@ -145,9 +148,9 @@ def example_loss(
     adaptive = model.output.adaptive
     hops = min(model.output.hops, supports.shape[0] + 1) if adaptive else model.output.hops
     chain, taught = gold_chain(supports, hops, adaptive, short_chains)
-    found = sentences[gather(memory, chain).keys]  # [H, W]; the empty sentence, row 0, where there is none
+    found = sentences[gather(memory, chain).keys]  # [H, F]; the empty sentence, row 0, where there is none
     hop_key, answer_key = jax.random.split(key)
-    hop_losses = _hop_losses(model, rank, question, memory, sentences, chain, found, hop_key)
+    hop_losses = _hop_losses(model, rank, question, memory, sentences, candidates, chain, found, hop_key)
     answer_losses, spoken = _answer_losses(model, rank, question, found, chain >= 0, answers, answer_key)
     return jnp.where(taught, hop_losses, 0).sum(), jnp.where(spoken, answer_losses, 0).sum()
 
@@ -158,12 +161,13 @@ def _hop_losses(
     question: Array,
     memory: Memory,
     sentences: Array,
+    candidates: Array,
     chain: Array,
     found: Array,
     key: Array,
 ) -> Array:
     """The loss of each hop, `[H]`."""
-    scores = model.output.score_hops(question, found, memory.keys, sentences)
+    scores = model.output.score_hops(question, found, memory.keys, sentences, candidates)
     slots, times, choosable = scores.slots, memory.times, valid(memory)
     if scores.stop is not None:  # the stop slot is candidate N, older than all
         slots = jnp.append(slots, scores.stop[:, None], axis=1)  # [H, N + 1]
