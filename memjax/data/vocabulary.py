@@ -90,6 +90,11 @@ class Vocabulary:
         return len(self.words)
 
     @property
+    def longest_ngram(self) -> int:
+        """N, the words of the longest n-gram; 1 without n-grams."""
+        return max((ngram.count(" ") + 1 for ngram in self.ngrams), default=1)
+
+    @property
     def hash(self) -> str:
         """SHA-256 of `to_json()`, in hexadecimal: equal for equal words in equal order, on every machine."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
@@ -122,8 +127,8 @@ class Vocabulary:
         Departs from the paper: nothing; n-grams that training never met are left out, as words are.
         """
         words = tuple(words)
-        longest = max((ngram.count(" ") + 1 for ngram in self.ngrams), default=1)
-        return self.encode(words) + [self._ids[ngram] for ngram in _ngrams(words, longest) if ngram in self._ids]
+        ngrams = _ngrams(words, self.longest_ngram)
+        return self.encode(words) + [self._ids[ngram] for ngram in ngrams if ngram in self._ids]
 
     def decode(self, ids: Iterable[int]) -> list[str]:
         """Returns the words of token ids.

@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 from flax import nnx
 
 from memjax import data
-from memjax.memory import Memory, oldest_slot, write
+from memjax.encoding import context_bags
+from memjax.memory import Memory, oldest_slot, valid, write
 from memjax.models import Answer, MemNN
 from memjax.recipes.config import AnsweringConfig
 from memjax.recipes.corpora import Simulation
@@ -25,7 +27,10 @@ from memjax.training import (
     make_step,
     with_params,
 )
-from memjax.typing import Array, PyTree
+from memjax.typing import PAD, Array, PyTree
+
+#: Words that a model trained for unseen words can be told beside those that training met.
+NEW_WORDS = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +43,8 @@ class Program:
         epoch: `fn(state, corpus) -> (state, metrics [R])`; the state is donated.
         evaluate: `fn(params, corpus) -> metrics [R]`.
         tell: `fn(params, memory, tokens [S]) -> memory`, of one seed; the memory is donated.
-        ask: `fn(params, memory, question [S]) -> answer`, of one seed.
+        ask: `fn(params, memory, question [S], num_known) -> answer`, of one seed; words from the number `num_known` on
+            are taken for unseen ones, by a model that was trained for them.
     """
 
     model: MemNN
@@ -46,7 +52,7 @@ class Program:
     epoch: Callable[[TrainState, StoryBatch], tuple[TrainState, dict[str, Array]]]
     evaluate: Callable[[PyTree, StoryBatch], dict[str, Array]]
     tell: Callable[[PyTree, Memory, Array], Memory]
-    ask: Callable[[PyTree, Memory, Array], Answer]
+    ask: Callable[[PyTree, Memory, Array, Array], Answer]
 
 
 def _model(config: AnsweringConfig, num_words: int, num_ngrams: int, key: Array) -> MemNN:
@@ -83,6 +89,8 @@ def build_program(config: AnsweringConfig, vocabulary: data.Vocabulary, num_exam
     num_words, num_ngrams = vocabulary.num_words, _round_up(len(vocabulary.ngrams), 32)
     if config.negatives == "all" and not num_ngrams:
         num_words = _round_up(num_words, 16)
+    if config.unseen:
+        num_words += NEW_WORDS
     return _program(shared, num_words, num_ngrams, steps)
 
 
@@ -91,7 +99,11 @@ def _program(config: AnsweringConfig, num_words: int, num_ngrams: int, steps: in
     optimizer = _optimizer(config, steps)
     model = _model(config, num_words, num_ngrams, jax.random.key(0))
     loss = make_memnn_loss(
-        loss=config.loss, negatives=config.negatives, margin=config.margin, short_chains=config.short_chains
+        loss=config.loss,
+        negatives=config.negatives,
+        margin=config.margin,
+        short_chains=config.short_chains,
+        unseen=config.unseen,
     )
     epoch = make_epoch(make_step(model, optimizer, loss), config.batch_size)
 
@@ -105,8 +117,15 @@ def _program(config: AnsweringConfig, num_words: int, num_ngrams: int, steps: in
     def tell(params: PyTree, memory: Memory, tokens: Array) -> Memory:
         return write(memory, with_params(model, params).embed(tokens), tokens, oldest_slot)
 
-    def ask(params: PyTree, memory: Memory, question: Array) -> Answer:
-        return with_params(model, params)(question, memory)
+    def ask(params: PyTree, memory: Memory, question: Array, num_known: Array) -> Answer:
+        trained = with_params(model, params)
+        if config.unseen:  # what is known of a word changes with each statement, and so do the keys
+            told = jnp.where(valid(memory)[:, None], memory.values, PAD)
+            bags = context_bags(told, model.num_features)
+            trained = trained.with_unseen(jnp.arange(model.num_features) >= num_known, bags)
+        if config.unseen or config.variables:  # and a question may change what its story reads like
+            memory = dataclasses.replace(memory, keys=jax.vmap(trained.embed)(memory.values))
+        return trained(question, memory)
 
     return Program(
         model=model,

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from memjax import _checks
+from memjax.encoding import context_bags
 from memjax.losses import hinge, sample_one, softmax_margin
 from memjax.memory import Memory, gather, valid
 from memjax.models import MemNN
@@ -53,6 +54,7 @@ def make_memnn_loss(
     negatives: Literal["sampled", "all"] = "sampled",
     margin: float = 0.1,
     short_chains: Literal["no_loss", "repeat"] = "no_loss",
+    unseen: float = 0.0,
 ) -> ModelLossFn:
     """Makes the loss of a Memory Network that is told the supporting memories (strong supervision).
 
@@ -67,6 +69,8 @@ def make_memnn_loss(
         short_chains: what hops beyond a question's supports learn: nothing (`"no_loss"`), or to find the last
             support again (`"repeat"`). Adaptive memory learns to stop there. Questions with more supports than
             hops are taught the first ones.
+        unseen: d: with this probability a step takes a word for one that was never met, and knows it by a random half
+            of the words around it in the statements. The model needs `contexts`.
 
     Returns:
         `fn(model, batch, key) -> (loss, metrics)`: the mean over the batch, and `{"hops": .., "answer": ..}`, the
@@ -85,9 +89,10 @@ def make_memnn_loss(
         >>> sorted(metrics)
         ['answer', 'hops']
 
-    Reference: Weston et al. 2015, equations 6 to 8 and section 3.4.
+    Reference: Weston et al. 2015, equations 6 to 8, sections 3.4 and 3.5.
     Departs from the paper: `loss="softmax"`, `negatives="all"` and `short_chains` are ours; the sum over questions
-    is a mean.
+    is a mean. The paper does not say how words are drawn, and keeps all words around them: a new word is met a few
+    times only, so a part of them is kept here.
     """
     _checks.one_of("loss", loss, LOSSES)
     _checks.one_of("negatives", negatives, NEGATIVES)
@@ -103,6 +108,9 @@ def make_memnn_loss(
                 "short_chains: expected 'no_loss' for a model with exclude_found=True, got 'repeat': a memory "
                 "cannot be found again; build the model with exclude_found=False"
             )
+        if unseen:
+            unseen_key, key = jax.random.split(key)
+            model = _with_unseen(model, batch.sentences, unseen, unseen_key)
         sentences = jax.vmap(model.features)(batch.sentences)  # [M, F]
         candidates = model.output.embed_memory(sentences)["candidate"]  # [M, n]
         questions = jax.vmap(model.features)(batch.questions)  # [B, F]
@@ -114,6 +122,14 @@ def make_memnn_loss(
         return metrics["hops"] + metrics["answer"], metrics
 
     return loss_fn
+
+
+def _with_unseen(model: MemNN, sentences: Array, unseen: float, key: Array) -> MemNN:
+    """The model that takes some of the words for unseen ones."""
+    word_key, context_key = jax.random.split(key)
+    bags = context_bags(sentences, model.num_features)
+    kept = jnp.where(jax.random.bernoulli(context_key, 0.5, bags.shape), bags, 0)
+    return model.with_unseen(jax.random.bernoulli(word_key, unseen, bags.shape[1:2]), kept)
 
 
 def example_loss(
