@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Inverted lists: the index over vectors instead of words, whose buckets are clusters of memories."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -12,8 +10,8 @@ from memjax import _checks
 from memjax.hashing import _index
 from memjax.hashing._clusters import nearest
 from memjax.hashing._index import Index
-from memjax.memory import Memory
-from memjax.typing import Array, PyTree
+from memjax.memory import Memory, next_slot
+from memjax.typing import Array, PyTree, SlotFn
 
 #: Rows beyond the last list, so that a block of rows never begins too late.
 PADDING = 512
@@ -41,7 +39,9 @@ class Lists:
     scales: Array  # float32 [N + PADDING]
 
 
-def write_to_lists(memory: Memory, lists: Lists, key: Array, value: PyTree, **options: Any) -> tuple[Memory, Lists]:
+def write_to_lists(
+    memory: Memory, lists: Lists, key: Array, value: PyTree, slot_fn: SlotFn = next_slot, where: Array | bool = True
+) -> tuple[Memory, Lists]:
     """Stores one pair, and its posting in the list of the nearest centroid: the one way to write both.
 
     Args:
@@ -49,7 +49,8 @@ def write_to_lists(memory: Memory, lists: Lists, key: Array, value: PyTree, **op
         lists: of this memory.
         key: `[D]`.
         value: as in `memjax.memory.write`.
-        **options: `slot_fn` and `where` of `memjax.hashing.write`.
+        slot_fn: H, chooses the slot.
+        where: bool scalar; False leaves both as they were.
 
     Returns:
         The memory as `memjax.memory.write` returns it, and the lists.
@@ -66,8 +67,9 @@ def write_to_lists(memory: Memory, lists: Lists, key: Array, value: PyTree, **op
         [1]
     """
     _checks.rank("key", key, 1, "[D]")
-    written, index = _index.write(memory, lists.index, key, value, nearest(key[None], lists.centroids), **options)
-    merged = lists.index.tail_count > index.tail_count
+    words = nearest(key[None], lists.centroids)
+    written, index = _index.write(memory, lists.index, key, value, words, slot_fn, where)
+    merged = lists.index.tail_count == lists.index.tail_slots.shape[0]
     codes, scales, _ = lax.while_loop(
         lambda carry: carry[2],
         lambda carry: (*_side_by_side(written, index), jnp.bool_(False)),
