@@ -7,14 +7,13 @@ from flax import struct
 from jax import lax
 
 from memjax import _checks
+from memjax._codes import PADDING, round_to_codes
 from memjax.hashing import _index
 from memjax.hashing._clusters import nearest
 from memjax.hashing._index import Index
 from memjax.memory import Memory, next_slot
 from memjax.typing import Array, PyTree, SlotFn
 
-#: Rows beyond the last list, so that a block of rows never begins too late.
-PADDING = 512
 #: Rows that are coded at once.
 _BLOCK = 4096
 
@@ -26,7 +25,7 @@ class Lists:
     Attributes:
         index: the postings; its buckets are the lists.
         centroids: of the lists.
-        codes: of the postings of the base, and `PADDING` rows of zeros; as `memjax.memory` keys, divided by `scales`.
+        codes: of the postings of the base, and 512 rows of zeros; as `memjax.memory` keys, divided by `scales`.
         scales: of the codes.
 
     Reference: Jegou et al. 2011, "Product quantization for nearest neighbor search", section IV: inverted lists.
@@ -35,8 +34,8 @@ class Lists:
 
     index: Index
     centroids: Array  # [C, D]
-    codes: Array  # int8 [N + PADDING, D]
-    scales: Array  # float32 [N + PADDING]
+    codes: Array  # int8 [N + 512, D]
+    scales: Array  # float32 [N + 512]
 
 
 def write_to_lists(
@@ -107,20 +106,13 @@ def build_lists(memory: Memory, centroids: Array, *, tail: int = 1024) -> Lists:
     return Lists(index, jnp.asarray(centroids), *_side_by_side(memory, index))
 
 
-def quantize(vector: Array) -> tuple[Array, Array]:
-    """Rounds a vector `[D]` to 8 bits: int8 codes `[D]` and their scale. A NaN in it makes the scale NaN."""
-    scale = jnp.max(jnp.abs(vector), initial=0).astype(jnp.float32) / 127
-    codes = jnp.round(vector.astype(jnp.float32) / jnp.where(scale > 0, scale, 1))
-    return jnp.nan_to_num(codes).astype(jnp.int8), scale
-
-
 @jax.jit
 def _side_by_side(memory: Memory, index: Index) -> tuple[Array, Array]:
     """Codes and scales of the base's postings."""
     place = jnp.arange(index.slots.shape[0] + PADDING, dtype=jnp.int32)
 
     def code(place: Array) -> tuple[Array, Array]:
-        codes, scale = quantize(memory.keys.at[index.slots.at[place].get(mode="clip")].get(mode="clip"))
+        codes, scale = round_to_codes(memory.keys.at[index.slots.at[place].get(mode="clip")].get(mode="clip"))
         held = place < index.offsets[-1]
         return jnp.where(held, codes, 0), jnp.where(held, scale, 0)
 
