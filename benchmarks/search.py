@@ -171,17 +171,9 @@ def exact_rows(
         rows += [row(batch, name, "", each, fastest) for name, each in measured.items()]
         for (kind, size), goals in EXACT_GOALS.items():
             if size == batch and fastest:
-                verdicts.append(
-                    verdict(f"exact {kind}, {batch} queries", fastest / measured[f"memjax {kind}"][1].median, goals)
-                )
+                ratio = fastest / measured[f"memjax {kind}"][1].median
+                verdicts.append(_harness.verdict(f"exact {kind}, {batch} queries", ratio, "FAISS", *goals))
     return rows, verdicts
-
-
-def verdict(name: str, ratio: float, goals: tuple[float, float]) -> str:
-    """Returns a line that says whether floor and goal were met."""
-    floor, goal = goals
-    met = "goal met" if ratio >= goal else "floor met" if ratio >= floor else "floor MISSED"
-    return f"{name}: {ratio:.2f} times FAISS (floor {floor}, goal {goal}): {met}"
 
 
 def build(faiss: Any, keys: np.ndarray, num_lists: int, hnsw: bool) -> tuple[dict[str, Any], dict[str, float]]:
@@ -238,7 +230,8 @@ def list_rows(
             enough = flat is not None and min(flat[0], measured["memjax lists"][0]) >= 0.95
             if enough and first is None and batch in LIST_GOALS:
                 first = flat[1].median / measured["memjax lists"][1].median
-                verdicts.append(verdict(f"lists, {batch} queries, {probes} probes", first, LIST_GOALS[batch]))
+                name = f"lists, {batch} queries, {probes} probes"
+                verdicts.append(_harness.verdict(name, first, "FAISS", *LIST_GOALS[batch]))
         for breadth in BREADTHS if "HNSW" in indexes else ():
             cases = {"FAISS HNSW": peer(faiss, indexes["HNSW"], vectors, efSearch=breadth)}
             each = measure(cases, expected, repeats)["FAISS HNSW"]
