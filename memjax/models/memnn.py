@@ -173,7 +173,7 @@ class OutputMap(nnx.Module):
                 the statements' token ids `[S]` as values.
             where: bool `[N]`, slots that may be found; all valid ones by default.
             search: of `memjax.search`, with `keys_fn=candidates_of`; None scores every slot. A hop selects among its
-                hits.
+                hits, of which there are at least `hops` with `exclude_found`.
             words: int `[S']`, the question's token ids, for a search that hashes them; the words of what was found
                 join them from hop to hop.
 
@@ -219,7 +219,7 @@ class OutputMap(nnx.Module):
             inner = inner_product(query["vector"], key["candidate"])
             return inner + query["exact"][key["words"]].sum() if self.matches_words else inner
 
-        def search_one(query: dict[str, Array], memory: Memory, where: Array) -> Hits:
+        def search_one(query: dict[str, Array], memory: Memory, where: Array | None) -> Hits:
             assert search is not None
             ids = None if words is None else query["words"].reshape(1, -1)
             return search(Queries(query["vector"][None], ids), memory, where)

@@ -129,7 +129,7 @@ class KnowledgeConfig:
     code_scale: float = 3.0
     """What the random code of a phrase matches itself with, before training."""
     supervision: Literal["answers", "types"] = "answers"
-    """Right facts: those that lead to the answers (1 hop), or those of the question's type (more hops, always)."""
+    """Right facts: those that lead to the answers (1 hop only), or those of the question's type."""
     loss: Literal["hinge", "softmax"] = "softmax"
     """Of one ranking."""
     negatives: Literal["sampled", "in_batch", "hashed"] = "hashed"
@@ -155,6 +155,11 @@ class KnowledgeConfig:
             _checks.positive(name, getattr(self, name))
         _checks.one_of("bag", self.bag, ("words", "phrases", "both"))
         _checks.one_of("supervision", self.supervision, ("answers", "types"))
+        if self.supervision == "answers" and self.corpus.hops > 1:
+            raise ValueError(
+                f"supervision: expected 'types' with {self.corpus.hops} hops, since answers do not say which chain of "
+                "facts leads to them, got 'answers'; pass --supervision types"
+            )
         for name in ("learning_rate", "margin", "code_scale", "tolerance"):
             value = getattr(self, name)
             if not (isinstance(value, (int, float)) and 0 <= value < float("inf")):
