@@ -138,6 +138,12 @@ def summary(seconds: Sequence[float]) -> Timing:
     return Timing(median, low, high, len(seconds))
 
 
+def verdict(name: str, ratio: float, peer: str, floor: float, goal: float) -> str:
+    """Returns a line that says whether floor and goal, times faster than the peer, were met."""
+    met = "goal met" if ratio >= goal else "floor met" if ratio >= floor else "floor MISSED"
+    return f"{name}: {ratio:.2f} times {peer} (floor {floor}, goal {goal}): {met}"
+
+
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Prints a Markdown table whose columns are aligned."""
     cells = [list(columns), *([str(cell) for cell in row] for row in rows)]

@@ -187,10 +187,9 @@ def main() -> None:
     runs = searches(facts, indexes)
     rows = [row for batch in (1, 64) for row in measure(facts, runs, table, batch, args.repeats)]
     verdicts = []
-    for name, (_, (floor, goal)) in AIMS.items():
+    for name, (_, goals) in AIMS.items():
         ratio = next(row[-1] for row in rows if row[1:3] == [1, name])
-        met = "goal met" if ratio >= goal else "floor met" if ratio >= floor else "floor MISSED"
-        verdicts.append(f"{name}, one query: {ratio} times exact search (floor {floor}, goal {goal}): {met}")
+        verdicts.append(_harness.verdict(f"{name}, one query", ratio, "exact search", *goals))
     bytes_of = lambda tree: sum(leaf.nbytes for leaf in jax.tree.leaves(tree))  # noqa: E731
     settings = {
         "words": args.words,

@@ -35,6 +35,8 @@ from benchmarks._memories import filled, save
 from memjax import hashing, memory, search
 
 K = 10
+#: Single queries that are timed in turn, so that recall may mean something.
+SINGLES = 64
 CENTERS = 20_000
 PROBES = (2, 8, 32, 64, 128)
 BREADTHS = (16, 64, 256)
@@ -67,8 +69,8 @@ def recall(found: Any, expected: np.ndarray) -> float:
 
 
 def in_batches(queries: np.ndarray, batch: int) -> np.ndarray:
-    """Returns `[batches, batch, D]`: 64 of one query, that recall may mean something, or one of many."""
-    count = 64 if batch == 1 else 1
+    """Returns `[batches, batch, D]`: `SINGLES` of one query, or one of many."""
+    count = SINGLES if batch == 1 else 1
     return queries[: batch * count].reshape(count, batch, -1)
 
 
@@ -171,17 +173,9 @@ def exact_rows(
         rows += [row(batch, name, "", each, fastest) for name, each in measured.items()]
         for (kind, size), goals in EXACT_GOALS.items():
             if size == batch and fastest:
-                verdicts.append(
-                    verdict(f"exact {kind}, {batch} queries", fastest / measured[f"memjax {kind}"][1].median, goals)
-                )
+                ratio = fastest / measured[f"memjax {kind}"][1].median
+                verdicts.append(_harness.verdict(f"exact {kind}, {batch} queries", ratio, "FAISS", *goals))
     return rows, verdicts
-
-
-def verdict(name: str, ratio: float, goals: tuple[float, float]) -> str:
-    """Returns a line that says whether floor and goal were met."""
-    floor, goal = goals
-    met = "goal met" if ratio >= goal else "floor met" if ratio >= floor else "floor MISSED"
-    return f"{name}: {ratio:.2f} times FAISS (floor {floor}, goal {goal}): {met}"
 
 
 def build(faiss: Any, keys: np.ndarray, num_lists: int, hnsw: bool) -> tuple[dict[str, Any], dict[str, float]]:
@@ -238,7 +232,8 @@ def list_rows(
             enough = flat is not None and min(flat[0], measured["memjax lists"][0]) >= 0.95
             if enough and first is None and batch in LIST_GOALS:
                 first = flat[1].median / measured["memjax lists"][1].median
-                verdicts.append(verdict(f"lists, {batch} queries, {probes} probes", first, LIST_GOALS[batch]))
+                name = f"lists, {batch} queries, {probes} probes"
+                verdicts.append(_harness.verdict(name, first, "FAISS", *LIST_GOALS[batch]))
         for breadth in BREADTHS if "HNSW" in indexes else ():
             cases = {"FAISS HNSW": peer(faiss, indexes["HNSW"], vectors, efSearch=breadth)}
             each = measure(cases, expected, repeats)["FAISS HNSW"]
@@ -272,7 +267,7 @@ def main() -> None:
     flags.set_defaults(repeats=7)
     _harness.add_threads(flags)
     flags.add_argument(
-        "--vectors", type=Path, metavar="FILE.npy", help="real vectors, [N, D]; the last 512 are queries"
+        "--vectors", type=Path, metavar="FILE.npy", help="real vectors, [N, D]; the last rows are the queries"
     )
     flags.add_argument(
         "--slots", type=int, default=1_000_000, help="of the vectors that are drawn (default: %(default)s)"
@@ -286,8 +281,9 @@ def main() -> None:
     if args.quick:
         args.slots, args.repeats, args.no_hnsw = 100_000, 3, True
     _harness.keep_threads(flags, args.threads)
-    vectors = _vectors(flags, args)
-    keys, queries = vectors[: -max(args.batches)], vectors[-max(args.batches) :]
+    num_queries = max(SINGLES, *args.batches)
+    vectors = _vectors(flags, args, num_queries)
+    keys, queries = vectors[:-num_queries], vectors[-num_queries:]
     faiss = load_faiss(args.threads)
     rows, verdicts = exact_rows(faiss, keys, queries, [batch for batch in args.batches if batch <= 64], args.repeats)
     more, other, points, seconds = list_rows(faiss, keys, queries, args.batches, args.repeats, not args.no_hnsw)
@@ -308,14 +304,12 @@ def main() -> None:
         plot(points, args.plot)
 
 
-def _vectors(flags: argparse.ArgumentParser, args: argparse.Namespace) -> np.ndarray:
+def _vectors(flags: argparse.ArgumentParser, args: argparse.Namespace, num_queries: int) -> np.ndarray:
     if args.vectors is None:
-        return clustered(args.slots, args.features, max(args.batches))
+        return clustered(args.slots, args.features, num_queries)
     vectors = np.load(args.vectors, mmap_mode="r")
-    if vectors.ndim != 2 or len(vectors) <= 2 * max(args.batches):
-        flags.error(
-            f"--vectors: expected an array [N, D] of more than {2 * max(args.batches)} rows, got {vectors.shape}"
-        )
+    if vectors.ndim != 2 or len(vectors) <= 2 * num_queries:
+        flags.error(f"--vectors: expected an array [N, D] of more than {2 * num_queries} rows, got {vectors.shape}")
     return np.ascontiguousarray(vectors, dtype=np.float32)
 
 

@@ -21,6 +21,9 @@ from memjax.recipes import ADAPTIVE, AnsweringConfig, Babi
 PAPER = {
     "memnn": (100, 100, 20, 71, 83, 47, 68, 77, 65, 59, 100, 100, 100, 99, 74, 27, 54, 57, 0, 100),
     "am": (100, 100, 100, 69, 83, 52, 78, 90, 71, 57, 100, 100, 100, 100, 73, 100, 46, 50, 9, 100),
+    "am+ng": (100, 100, 99, 100, 86, 53, 86, 88, 63, 54, 100, 100, 100, 99, 100, 100, 49, 74, 3, 100),
+    "am+nl": (100, 100, 100, 73, 86, 100, 83, 94, 100, 97, 100, 100, 100, 100, 77, 100, 57, 54, 15, 100),
+    "am+ng+nl": (100, 100, 100, 100, 98, 100, 85, 91, 100, 98, 100, 100, 100, 99, 100, 100, 65, 95, 36, 100),
 }
 
 _MEMNN = AnsweringConfig(epochs=60)
@@ -28,6 +31,10 @@ _AM = dataclasses.replace(ADAPTIVE, epochs=60)
 MODELS = {
     "memnn": _MEMNN,
     "am": _AM,
+    "am+ng": dataclasses.replace(_AM, ngrams=3),
+    "am+nl": dataclasses.replace(_AM, form="nonlinear"),
+    "am+ng+nl": dataclasses.replace(_AM, ngrams=3, form="nonlinear"),
+    "am+multilinear": dataclasses.replace(_AM, form="multilinear"),
     "memnn, short chains without loss": dataclasses.replace(_MEMNN, short_chains="no_loss", exclude_found=True),
     "memnn, time features as printed": dataclasses.replace(_MEMNN, time="printed"),
     "am, time features as printed": dataclasses.replace(_AM, time="printed"),

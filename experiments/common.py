@@ -71,7 +71,7 @@ def accuracy(
     title: str, config: AnsweringConfig, seeds: int, split: Literal["valid", "test"]
 ) -> dict[str, list[float]]:
     """Trains seeds side by side and measures each: `memjax.recipes.Trained.evaluate`."""
-    splits = load_splits(config.corpus)
+    splits = load_splits(config.corpus, config.ngrams, config.variables)
     with progress(title) as report:
         trained = train(config, seeds=tuple(range(seeds)), splits=splits, report=report)
     return trained.evaluate(splits.valid if split == "valid" else load_test(config.corpus))

@@ -120,7 +120,7 @@ def hard_hops(
     stop_fn: Callable[[PyTree], Array | None] = lambda query: None,
     exclude_found: bool = True,
     where: Array | None = None,
-    search_fn: Callable[[PyTree, Memory, Array], Hits] | None = None,
+    search_fn: Callable[[PyTree, Memory, Array | None], Hits] | None = None,
 ) -> Hops:
     """Finds supporting memories one after another.
 
@@ -138,14 +138,16 @@ def hard_hops(
         exclude_found: whether a memory can be found once only.
         where: bool `[N]`, slots that may be found; all valid ones by default.
         search_fn: `fn(query, memory, where)` -> the hits of this one query, Q = 1, e.g. by a search of
-            `memjax.search`. Only these are scored, as the search scores them; in a memory of millions it finds the
-            few that `select_fn` chooses from. None scores every slot with `score_fn`.
+            `memjax.search`; `where` as it was given, None too. Only these are scored, as the search scores them; in a
+            memory of millions it finds the few that `select_fn` chooses from. With `exclude_found` memories that were
+            found before take places among the hits, so it must give one for each hop at least. None scores every slot
+            with `score_fn`.
 
     Returns:
         What was found; nothing, with finite scores nowhere, in an empty memory.
 
     Raises:
-        ValueError: if `hops` is below 1 or `where` has another shape.
+        ValueError: if `hops` is below 1, `where` has another shape, or a search gives fewer hits than it must.
 
     Example:
         >>> from memjax.memory import empty, write
@@ -161,38 +163,43 @@ def hard_hops(
     Departs from the paper: `exclude_found`; the paper does not say whether a memory can be found twice.
     """
     _checks.positive("hops", hops)
-    readable = memory_lib.valid(memory)
-    if where is not None:
-        if jnp.shape(where) != readable.shape:
-            raise ValueError(f"where: expected shape {readable.shape}, one for each slot, got {jnp.shape(where)}")
-        readable = readable & where
+    num_slots = memory.num_slots
+    if where is not None and jnp.shape(where) != (num_slots,):
+        raise ValueError(f"where: expected shape {(num_slots,)}, one for each slot, got {jnp.shape(where)}")
 
-    def hop(carry: PyTree, _: None) -> tuple[PyTree, PyTree]:
-        query, previous, readable, going = carry
+    def search(query: PyTree) -> tuple[Array, Array, Array]:
+        """Slots, scores and write times of the candidates."""
         if search_fn is None:
-            candidates = None
-            scores = score_slots(score_fn, query, memory)  # [N]
-            times = jnp.where(readable, memory.times, -1)
-        else:
-            hits = search_fn(query, memory, readable)
-            candidates, scores = hits.slots[0], jnp.where(hits.valid[0], hits.scores[0], 0)  # [K]
-            times = memory_lib.gather(memory, candidates).times
+            times = memory.times if where is None else jnp.where(where, memory.times, -1)
+            return jnp.arange(num_slots, dtype=jnp.int32), score_slots(score_fn, query, memory), times  # [N]
+        hits = search_fn(query, memory, where)
+        slots = hits.slots[0]  # [K]
+        if exclude_found and slots.shape[0] < min(hops, num_slots):
+            raise ValueError(
+                f"search_fn: expected at least {min(hops, num_slots)} hits, one for each hop, since memories found "
+                f"before are among them, got {slots.shape[0]}; search for more, or pass exclude_found=False"
+            )
+        return slots, jnp.where(hits.valid[0], hits.scores[0], 0), memory_lib.gather(memory, slots).times
+
+    def hop(carry: PyTree, number: Array) -> tuple[PyTree, PyTree]:
+        query, previous, chain, going = carry
+        candidates, scores, times = search(query)
+        if exclude_found:
+            again = jnp.any(candidates[:, None] == chain[None], axis=1)
+            times = jnp.where(again, -1, times)
         stop = stop_fn(query)
-        slot = select_fn(query, scores, times, previous, stop)
+        chosen = select_fn(query, scores, times, previous, stop)
         shown = jnp.where(times >= 0, scores, -jnp.inf)
-        if candidates is not None:
-            slot = jnp.where(slot >= 0, candidates[slot], -1)
-        slot = jnp.where(going, slot, -1)
+        going = going & (chosen >= 0)
+        slot = jnp.where(going, candidates[chosen], -1)
         found = memory_lib.gather(memory, slot[None])
         key = jax.tree.map(lambda leaf: leaf[0], found.keys)
-        going = slot >= 0
         query = jax.tree.map(lambda new, old: jnp.where(going, new, old), follow_fn(query, key), query)
         previous = jnp.where(going, found.times[0], previous)
-        if exclude_found:
-            readable = readable & (jnp.arange(readable.shape[0]) != slot)
         stop = jnp.full((), -jnp.inf, scores.dtype) if stop is None else stop
-        return (query, previous, readable, going), (slot, shown, stop, candidates)
+        searched = None if search_fn is None else candidates
+        return (query, previous, chain.at[number].set(slot), going), (shown, stop, searched)
 
-    start = (query, memory.count, readable, jnp.bool_(True))
-    (query, _, _, _), (slots, scores, stops, candidates) = jax.lax.scan(hop, start, length=hops)
+    start = (query, memory.count, jnp.full(hops, -1, jnp.int32), jnp.bool_(True))
+    (query, _, slots, _), (scores, stops, candidates) = jax.lax.scan(hop, start, jnp.arange(hops))
     return Hops(slots=slots, scores=scores, stop_scores=stops, query=query, candidates=candidates)

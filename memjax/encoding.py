@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from memjax import _checks
-from memjax.typing import NUM_SPECIAL, Array
+from memjax.typing import NUM_SPECIAL, PAD, Array
 
 
 def bag_of_words(tokens: Array, num_words: int, dtype: DTypeLike = jnp.float32) -> Array:
@@ -31,11 +31,75 @@ def bag_of_words(tokens: Array, num_words: int, dtype: DTypeLike = jnp.float32) 
         Array([2., 0., 1.], dtype=float32)
 
     Reference: Weston et al. 2015, section 3.1.
-    Departs from the paper: nothing; its unseen words (section 3.5) are left out of the bag here.
+    Departs from the paper: nothing. For bags of n-grams (NG), give n-grams ids of their own, as
+    `memjax.data.Vocabulary` does.
     """
     _checks.positive("num_words", num_words)
     _checks.rank("tokens", tokens, 1, "[S]")
     return jax.nn.one_hot(tokens - NUM_SPECIAL, num_words, dtype=dtype).sum(axis=0)  # [W]
+
+
+def bag_of_places(tokens: Array, num_words: int, places: int, dtype: DTypeLike = jnp.float32) -> Array:
+    """Counts each word of a sentence at each place: what the multilinear map embeds.
+
+    Word i of a sentence of l words stands at place ceil(i P / l), i from 1 on. Unknown words take a place and count
+    nowhere.
+
+    Args:
+        tokens: int `[S]`, ids.
+        num_words: W.
+        places: P, in which a sentence of any length is divided.
+        dtype: of the result.
+
+    Returns:
+        `[P W]` of `dtype`, the counts at the first place, then those at the second, and so on.
+
+    Raises:
+        ValueError: if `tokens` has another rank, or a size is below 1.
+
+    Example:
+        >>> bag_of_places(jnp.array([2, 3, 4, 0]), num_words=3, places=2)
+        Array([1., 0., 0., 0., 1., 1.], dtype=float32)
+
+    Reference: Weston et al. 2016 (bAbI), appendix A.2, multilinear map.
+    Departs from the paper: nothing.
+    """
+    _checks.positive("num_words", num_words)
+    _checks.positive("places", places)
+    _checks.rank("tokens", tokens, 1, "[S]")
+    position = jnp.cumsum(tokens != PAD)  # i, of words
+    place = -(-position * places // jnp.maximum(position[-1], 1))  # ceil
+    words = jax.nn.one_hot(tokens - NUM_SPECIAL, num_words, dtype=dtype)  # [S, W]
+    return (jax.nn.one_hot(place - 1, places, dtype=dtype).T @ words).reshape(-1)
+
+
+def context_bags(sentences: Array, num_words: int, dtype: DTypeLike = jnp.float32) -> Array:
+    """Which words stand directly to the left and to the right of each word: what is known of a word never met.
+
+    Args:
+        sentences: int `[M, S]`, token ids.
+        num_words: W.
+        dtype: of the result.
+
+    Returns:
+        `[2, W, W]` of 0 and 1: `[0, w]` is the bag of the words to the left of word w, `[1, w]` of those to its right.
+
+    Raises:
+        ValueError: if `sentences` has another rank, or `num_words` is below 1.
+
+    Example:
+        >>> left, right = context_bags(jnp.array([[2, 3, 4], [4, 3, 0]]), num_words=3)
+        >>> left[1], right[1]
+        (Array([1., 0., 1.], dtype=float32), Array([0., 0., 1.], dtype=float32))
+
+    Reference: Weston et al. 2015, section 3.5.
+    Departs from the paper: it does not state the window, which is one word here; a bag holds a word once.
+    """
+    _checks.positive("num_words", num_words)
+    _checks.rank("sentences", sentences, 2, "[M, S]")
+    words = jax.nn.one_hot(sentences - NUM_SPECIAL, num_words, dtype=dtype)  # [M, S, W]
+    right = jnp.einsum("msw,msv->wv", words[:, :-1], words[:, 1:])
+    return (jnp.stack([right.T, right]) > 0).astype(dtype)
 
 
 def random_codes(ids: Array, features: int, dtype: DTypeLike = jnp.float32) -> Array:

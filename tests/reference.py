@@ -31,6 +31,37 @@ Memory = Sequence[Tokens] | np.ndarray
 
 
 @dataclasses.dataclass
+class Embedding:
+    """E(x), of the sum z of word vectors; linear where nothing is given.
+
+    Attributes:
+        V: `[n, n]`, of E(x) = tanh(V tanh(z)): bAbI A.2, nonlinear embedding.
+        P: `[p, n, n]`, of E(x) = tanh(sum_i P_p(i) U x_i): bAbI A.2, multilinear map.
+        match: lambda, or `[W, n]`, the matching features of the words: MemNN 3.6; None: words do not match.
+    """
+
+    V: np.ndarray | None = None
+    P: np.ndarray | None = None
+    match: np.ndarray | float | None = None
+
+    def __call__(self, z: np.ndarray) -> np.ndarray:
+        """E of the sum of word vectors."""
+        if self.V is not None:
+            return np.tanh(np.tanh(z) @ self.V)
+        return z if self.P is None else np.tanh(z)
+
+    def exact(self, vector: np.ndarray, x: np.ndarray, y: np.ndarray) -> float:
+        """What words in both x and y add: lambda Phi_x(x)^T Phi_y(y), or a feature for each such word (MemNN 3.6)."""
+        total = 0.0
+        for word in range(len(x)) if self.match is not None else ():
+            if np.ndim(self.match) == 0:
+                total += self.match * x[word] * y[word]
+            elif x[word] > 0:
+                total += y[word] * float(vector @ self.match[word])
+        return total
+
+
+@dataclasses.dataclass
 class Parameters:
     """U_O, U_R and what is learned beside them.
 
@@ -41,6 +72,8 @@ class Parameters:
         U_R: `[C, W, n]`, dictionaries in the order of `R_copies`; None where R is not used.
         stop_word: `[n]`, embedding of the stop word w_0; None where an answer is one word.
         R_copies: the roles that have a copy in U_R. Without "last support", the last one uses the support copy.
+        E_O: the embedding of s_O.
+        E_R: the embedding of s_R.
     """
 
     U_O: np.ndarray
@@ -49,6 +82,8 @@ class Parameters:
     U_R: np.ndarray | None = None
     stop_word: np.ndarray | None = None
     R_copies: tuple[str, ...] = R_COPIES
+    E_O: Embedding = dataclasses.field(default_factory=Embedding)
+    E_R: Embedding = dataclasses.field(default_factory=Embedding)
 
     def form(self) -> str:
         """The form of the time features: "none", "printed" or "signed"."""
@@ -78,12 +113,43 @@ def bag(tokens: Tokens, num_words: int) -> np.ndarray:
     return phi
 
 
-def embed(tokens: Tokens, dictionary: np.ndarray) -> np.ndarray:
-    """U Phi(tokens): the sum of the words' embeddings in one dictionary `[W, n]`."""
-    phi = bag(tokens, len(dictionary))
+def embed(tokens: Tokens, dictionary: np.ndarray, places: np.ndarray | None = None) -> np.ndarray:
+    """U Phi(tokens): the sum of the words' embeddings in one dictionary `[W, n]`; each turned by its place's matrix.
+
+    Word i of l words, from 1 on, has place ceil(i P / l) of P: bAbI A.2, multilinear map.
+    """
     total = np.zeros(dictionary.shape[1])
-    for word in range(len(dictionary)):
-        total += phi[word] * dictionary[word]
+    length = sum(token != 0 for token in tokens)
+    i = 0
+    for token in tokens:
+        i += token != 0
+        if token >= NUM_SPECIAL:
+            vector = dictionary[token - NUM_SPECIAL]
+            total += vector if places is None else vector @ places[math.ceil(i * len(places) / length) - 1]
+    return total
+
+
+def unseen_word(word: int, sentences: Sequence[Tokens], contexts: np.ndarray, known: Sequence[bool]) -> np.ndarray:
+    """The vector of a word that was never met: those of the words to its left and right, each once (MemNN 3.5).
+
+    Args:
+        word: a token id.
+        sentences: where it stands.
+        contexts: `[2, W, n]`, dictionaries of words to the left and of words to the right.
+        known: `[W]`, the words that were met.
+    """
+    sides: tuple[set[int], set[int]] = (set(), set())
+    for tokens in sentences:
+        for i, token in enumerate(tokens):
+            if token == word and i > 0:
+                sides[0].add(int(tokens[i - 1]))
+            if token == word and i + 1 < len(tokens):
+                sides[1].add(int(tokens[i + 1]))
+    total = np.zeros(contexts.shape[2])
+    for side, neighbours in enumerate(sides):
+        for token in neighbours:
+            if token >= NUM_SPECIAL and known[token - NUM_SPECIAL]:
+                total += contexts[side, token - NUM_SPECIAL]
     return total
 
 
@@ -91,11 +157,11 @@ def embed(tokens: Tokens, dictionary: np.ndarray) -> np.ndarray:
 
 
 def embed_query(p: Parameters, question: Tokens, found: Sequence[Tokens]) -> np.ndarray:
-    """U Phi_x([x, m_o1, ...]): the question and the memories found, each with its own copy (MemNN 3.1)."""
-    q = embed(question, p.U_O[QUESTION])
+    """E([x, m_o1, ...]): the question and the memories found, each with its own copy (MemNN 3.1)."""
+    q = embed(question, p.U_O[QUESTION], p.E_O.P)
     for memory in found:
-        q = q + embed(memory, p.U_O[SUPPORT])
-    return q
+        q = q + embed(memory, p.U_O[SUPPORT], p.E_O.P)
+    return p.E_O(q)
 
 
 def s_O(p: Parameters, question: Tokens, found: Sequence[Tokens], candidate: Tokens | int) -> float:
@@ -109,8 +175,12 @@ def s_O(p: Parameters, question: Tokens, found: Sequence[Tokens], candidate: Tok
     """
     q = embed_query(p, question, found)
     is_stop = np.ndim(candidate) == 0 and candidate == STOP
-    y = p.stop if is_stop else embed(candidate, p.U_O[CANDIDATE])  # m_0 has an embedding of its own: bAbI A.2
-    return float(q @ y)
+    if is_stop:
+        return float(q @ p.stop)  # m_0 has an embedding of its own: bAbI A.2
+    num_words = p.U_O.shape[1]
+    x = sum((bag(tokens, num_words) for tokens in found), bag(question, num_words))
+    y = p.E_O(embed(candidate, p.U_O[CANDIDATE], p.E_O.P))
+    return float(q @ y) + p.E_O.exact(q, x, bag(candidate, num_words))
 
 
 def s_Ot(
@@ -285,13 +355,13 @@ def embed_response_query(
     p: Parameters, question: Tokens, supports: Sequence[Tokens], answered: Sequence[int]
 ) -> np.ndarray:
     """U_R Phi_x([x, m_o1, ..., m_ok, answered]): MemNN equation 4; the words answered so far: bAbI A.2."""
-    q = embed(question, p.response_copy("question"))
+    q = embed(question, p.response_copy("question"), p.E_R.P)
     for hop, support in enumerate(supports):
         role = "last support" if hop == len(supports) - 1 else "support"
-        q = q + embed(support, p.response_copy(role))
-    if len(answered):
-        q = q + embed(answered, p.response_copy("answered"))
-    return q
+        q = q + embed(support, p.response_copy(role), p.E_R.P)
+    for word in answered:  # each is a sentence of one word
+        q = q + embed([word], p.response_copy("answered"), p.E_R.P)
+    return p.E_R(q)
 
 
 def s_R(p: Parameters, question: Tokens, supports: Sequence[Tokens], answered: Sequence[int], word: int) -> float:
@@ -305,8 +375,12 @@ def s_R(p: Parameters, question: Tokens, supports: Sequence[Tokens], answered: S
         word: a token id, or `STOP`.
     """
     q = embed_response_query(p, question, supports, answered)
-    y = p.stop_word if word == STOP else p.response_copy("response")[word - NUM_SPECIAL]
-    return float(q @ y)
+    if word == STOP:
+        return float(q @ p.stop_word)
+    num_words = p.U_R.shape[1]
+    x = sum((bag(tokens, num_words) for tokens in supports), bag(question, num_words))
+    y = p.E_R(embed([word], p.response_copy("response"), p.E_R.P))
+    return float(q @ y) + p.E_R.exact(q, x, bag([word], num_words))
 
 
 def respond_word(p: Parameters, question: Tokens, supports: Sequence[Tokens], answered: Sequence[int]) -> int:

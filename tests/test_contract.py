@@ -248,6 +248,12 @@ CASES = {
     "encoding.bag_of_words": Case(
         lambda tokens, dtype: encoding.bag_of_words(tokens, W, dtype.dtype), draw(integers(0, W + 2, S), vector())
     ),
+    "encoding.bag_of_places": Case(
+        lambda tokens, dtype: encoding.bag_of_places(tokens, W, 3, dtype.dtype), draw(integers(0, W + 2, S), vector())
+    ),
+    "encoding.context_bags": Case(
+        lambda rows, dtype: encoding.context_bags(rows, W, dtype.dtype), draw(integers(0, W + 2, B, S), vector())
+    ),
     "encoding.random_codes": Case(
         lambda ids, dtype: encoding.random_codes(ids, D, dtype.dtype), draw(integers(0, 99, S), vector())
     ),

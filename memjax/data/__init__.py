@@ -8,6 +8,7 @@ so it is not imported here.
 
 from memjax.data.prompts import Prompts, encode_prompts, encode_replies, reply_words
 from memjax.data.stories import Example, Stories, encode, token_lists, tokenize
+from memjax.data.variables import bind, function_words, substitute, variables_of
 from memjax.data.vocabulary import Vocabulary
 
 __all__ = [
@@ -15,10 +16,14 @@ __all__ = [
     "Prompts",
     "Stories",
     "Vocabulary",
+    "bind",
     "encode",
     "encode_prompts",
     "encode_replies",
+    "function_words",
     "reply_words",
+    "substitute",
     "token_lists",
     "tokenize",
+    "variables_of",
 ]

@@ -184,7 +184,7 @@ def encode(
     for i, example in enumerate(examples):
         for text in example.statements:
             if text not in row_of_text:
-                row_of_text[text] = rows.setdefault(tuple(vocabulary.encode(tokenize(text))), len(rows))
+                row_of_text[text] = rows.setdefault(tuple(vocabulary.features(tokenize(text))), len(rows))
         for support in example.supports:
             if not 0 <= support < len(example.statements):
                 raise ValueError(
@@ -192,7 +192,7 @@ def encode(
                     f"statements, got {support}; count statements from 0 and leave questions out"
                 )
         slots.append([row_of_text[text] for text in example.statements])
-        questions.append(vocabulary.encode(tokenize(example.question)))
+        questions.append(vocabulary.features(tokenize(example.question)))
         supports.append(example.supports)
         answers.append(vocabulary.encode(word for text in example.answers for word in tokenize(text)))
     n = _size("num_slots", num_slots, _longest(slots), "most statements of an example")

@@ -4,7 +4,7 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from memjax.typing import NUM_SPECIAL, PAD, UNKNOWN
 
@@ -14,12 +14,16 @@ class Vocabulary:
     """The words W of a corpus, each with a token id.
 
     Id `PAD` (0) is padding and id `UNKNOWN` (1) any word outside the vocabulary; `words[i]` has id `NUM_SPECIAL + i`.
+    N-grams of words may have ids too, after those of all words: a bag of n-grams is then a bag of `features`.
 
     Args:
         words: the words, without repeats. The order decides the ids; `build` sorts them.
+        ngrams: n-grams of 2 and more words, separated by spaces, without repeats.
+        function_words: what examples are bound with before they are encoded (`memjax.data.variables`); None: they are
+            encoded as they are.
 
     Raises:
-        ValueError: if a word is repeated, empty or not a string.
+        ValueError: if a word or n-gram is repeated, empty or not a string.
 
     Example:
         >>> vocabulary = Vocabulary.build([["where", "is", "joe"], ["joe", "left"]])
@@ -30,37 +34,55 @@ class Vocabulary:
         >>> len(vocabulary), vocabulary.num_words, "joe" in vocabulary
         (6, 4, True)
 
-    Reference: Weston et al. 2015, section 3.1 (W, "the set of all words in the dictionary").
+    Reference: Weston et al. 2015, section 3.1 (W, "the set of all words in the dictionary"); Weston et al. 2016
+    (bAbI), appendix A.2, bags of n-grams.
     Departs from the paper: a fixed set, so that arrays keep their shapes; unseen words share one id.
     """
 
     words: tuple[str, ...]
+    ngrams: tuple[str, ...] = ()
+    function_words: tuple[str, ...] | None = None
     _ids: dict[str, int] = dataclasses.field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Checks the words and numbers them."""
         object.__setattr__(self, "words", tuple(self.words))
+        object.__setattr__(self, "ngrams", tuple(self.ngrams))
+        if self.function_words is not None:
+            object.__setattr__(self, "function_words", tuple(self.function_words))
         ids: dict[str, int] = {}
-        for word in self.words:
-            if not isinstance(word, str) or not word:
-                raise ValueError(f"words: expected words that are not empty, got {word!r}; leave it out")
-            if word in ids:
-                raise ValueError(f"words: expected each word once, got {word!r} again; use Vocabulary.build")
-            ids[word] = NUM_SPECIAL + len(ids)
+        for name, entries in (("words", self.words), ("ngrams", self.ngrams)):
+            for entry in entries:
+                if not isinstance(entry, str) or not entry:
+                    raise ValueError(f"{name}: expected {name} that are not empty, got {entry!r}; leave it out")
+                if entry in ids:
+                    raise ValueError(f"{name}: expected each once, got {entry!r} again; use Vocabulary.build")
+                ids[entry] = NUM_SPECIAL + len(ids)
         object.__setattr__(self, "_ids", ids)
 
     @classmethod
-    def build(cls, token_lists: Iterable[Iterable[str]]) -> "Vocabulary":
-        """Collects the words of token lists, sorted by code point.
+    def build(
+        cls, token_lists: Iterable[Iterable[str]], max_ngram: int = 1, function_words: tuple[str, ...] | None = None
+    ) -> "Vocabulary":
+        """Collects the words of token lists, sorted by code point, and their n-grams.
 
         Args:
             token_lists: lists of words, as `memjax.data.tokenize` gives them.
+            max_ngram: N: n-grams of 2 to N words have features of their own; 1: words only.
+            function_words: those that the token lists are bound with.
+
+        Raises:
+            ValueError: if `max_ngram` is below 1.
 
         Example:
-            >>> Vocabulary.build([["b", "a"], ["b"]]).words
-            ('a', 'b')
+            >>> Vocabulary.build([["b", "a"], ["b"]], max_ngram=2)
+            Vocabulary(words=('a', 'b'), ngrams=('b a',), function_words=None)
         """
-        return cls(tuple(sorted({word for tokens in token_lists for word in tokens})))
+        if max_ngram < 1:
+            raise ValueError(f"max_ngram: expected at least 1, got {max_ngram}")
+        lists = [tuple(tokens) for tokens in token_lists]
+        ngrams = {ngram for tokens in lists for ngram in _ngrams(tokens, max_ngram)}
+        return cls(tuple(sorted({word for tokens in lists for word in tokens})), tuple(sorted(ngrams)), function_words)
 
     @property
     def num_words(self) -> int:
@@ -68,13 +90,18 @@ class Vocabulary:
         return len(self.words)
 
     @property
+    def longest_ngram(self) -> int:
+        """N, the words of the longest n-gram; 1 without n-grams."""
+        return max((ngram.count(" ") + 1 for ngram in self.ngrams), default=1)
+
+    @property
     def hash(self) -> str:
         """SHA-256 of `to_json()`, in hexadecimal: equal for equal words in equal order, on every machine."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
     def __len__(self) -> int:
-        """The number of token ids, V: the words and the special tokens."""
-        return len(self.words) + NUM_SPECIAL
+        """The number of token ids, V: the words, the n-grams and the special tokens."""
+        return len(self._ids) + NUM_SPECIAL
 
     def __contains__(self, word: object) -> bool:
         """Whether the word has an id of its own."""
@@ -88,6 +115,20 @@ class Vocabulary:
             [3, 1]
         """
         return [self._ids.get(word, UNKNOWN) for word in words]
+
+    def features(self, words: Iterable[str]) -> list[int]:
+        """Returns the token ids of the words, then those of the n-grams in them that have one.
+
+        Example:
+            >>> Vocabulary(("a", "b"), ("a b",)).features(["a", "b", "b"])
+            [2, 3, 3, 4]
+
+        Reference: Weston et al. 2016 (bAbI), appendix A.2, bags of n-grams.
+        Departs from the paper: nothing; n-grams that training never met are left out, as words are.
+        """
+        words = tuple(words)
+        ngrams = _ngrams(words, self.longest_ngram)
+        return self.encode(words) + [self._ids[ngram] for ngram in ngrams if ngram in self._ids]
 
     def decode(self, ids: Iterable[int]) -> list[str]:
         """Returns the words of token ids.
@@ -112,7 +153,7 @@ class Vocabulary:
                     f"ids: expected ids from 0 to {len(self) - 1}, got {id_}; decode with the vocabulary that encoded"
                 )
             if id_ != PAD:
-                words.append("<unknown>" if id_ == UNKNOWN else self.words[id_ - NUM_SPECIAL])
+                words.append("<unknown>" if id_ == UNKNOWN else (self.words + self.ngrams)[id_ - NUM_SPECIAL])
         return words
 
     def unknown(self, words: Iterable[str]) -> list[str]:
@@ -131,7 +172,8 @@ class Vocabulary:
             >>> Vocabulary(("a", "b")).to_json()
             '{"words":["a","b"]}'
         """
-        return json.dumps({"words": self.words}, separators=(",", ":"))
+        content = {"words": self.words, "ngrams": self.ngrams or None, "function_words": self.function_words}
+        return json.dumps({k: v for k, v in content.items() if v is not None}, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> "Vocabulary":
@@ -148,11 +190,22 @@ class Vocabulary:
             ('a', 'b')
         """
         try:
-            words = json.loads(text)["words"]
-        except (ValueError, KeyError, TypeError) as error:
+            content = json.loads(text)
+            lists = [content["words"], content.get("ngrams", []), content.get("function_words")]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
                 f'text: expected JSON text like {{"words": ["a", "b"]}}, got {text[:40]!r}; pass what to_json wrote'
             ) from error
-        if not isinstance(words, list):
-            raise ValueError(f"text: expected a list of words, got {type(words).__name__}; pass what to_json wrote")
-        return cls(tuple(words))
+        for entries in lists:
+            if not isinstance(entries, list) and entries is not lists[2]:
+                raise ValueError(
+                    f"text: expected a list of words, got {type(entries).__name__}; pass what to_json wrote"
+                )
+        return cls(*lists)
+
+
+def _ngrams(words: tuple[str, ...], longest: int) -> Iterator[str]:
+    """The n-grams of 2 to `longest` words in a sentence, joined by spaces."""
+    for n in range(2, longest + 1):
+        for i in range(len(words) - n + 1):
+            yield " ".join(words[i : i + n])

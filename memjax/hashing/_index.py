@@ -70,11 +70,19 @@ def buckets_of(index: Index, words: Array) -> Array:
     return jnp.where(earlier, -1, found)
 
 
-def _check(memory: Memory, buckets: Array, tail: int) -> int:
+def _check(memory: Memory, buckets: Array, num_words: int, tail: int) -> int:
     """Returns C, the number of buckets; raises `ValueError` unless sizes fit."""
     _checks.rank("memory.times", memory.times, 1, "[N]")
     _checks.rank("buckets", buckets, 1, "[V]")
+    _checks.positive("num_words", num_words)
     _checks.positive("tail", tail)
+    size = (memory.num_slots + tail) * num_words
+    if size >= 2**31:  # offsets are int32
+        raise ValueError(
+            f"memory: expected (slots + tail) x words below 2**31, postings of one index, got ({memory.num_slots} + "
+            f"{tail}) x {num_words} = {size}; divide the memory among devices, each with an index of its own part "
+            "(memjax.search.shard_index), or keep fewer words of a slot"
+        )
     known = np.asarray(buckets)
     if not (np.issubdtype(known.dtype, np.integer) and known.size and known.min() >= -1 and known.max() >= 0):
         raise ValueError(
@@ -97,15 +105,14 @@ def empty(memory: Memory, buckets: Array, *, num_words: int, tail: int = 1024) -
         An index without postings, of 8 N S bytes and little more.
 
     Raises:
-        ValueError: if a size is below 1, or `buckets` is not as it should be.
+        ValueError: if a size is below 1, `buckets` is not as it should be, or (N + R) S is 2**31 or more.
 
     Example:
         >>> memory = memory_lib.empty(100, jnp.zeros(6, jnp.int32), jnp.int32(0))
         >>> empty(memory, jnp.array([-1, -1, 0, 1, 0]), num_words=6).slots.shape
         (600,)
     """
-    _checks.positive("num_words", num_words)
-    num_buckets = _check(memory, buckets, tail)
+    num_buckets = _check(memory, buckets, num_words, tail)
     size = memory.num_slots * num_words
     return Index(
         buckets=jnp.asarray(buckets, jnp.int32),
@@ -132,7 +139,7 @@ def build(memory: Memory, buckets: Array, words: Array | None = None, *, tail: i
         An index with all valid slots in its base, in the order of the slots within a bucket.
 
     Raises:
-        ValueError: if the shapes do not fit.
+        ValueError: if the shapes do not fit, or as `empty`.
 
     Example:
         >>> keys = jnp.array([[2, 4], [4, 0]])
@@ -141,13 +148,13 @@ def build(memory: Memory, buckets: Array, words: Array | None = None, *, tail: i
         >>> index.offsets.tolist(), index.slots[:3].tolist()
         ([0, 1, 1, 3], [0, 0, 1])
     """
-    num_buckets = _check(memory, buckets, tail)
     words = memory.keys if words is None else words
     if jnp.ndim(words) != 2 or jnp.shape(words)[0] != memory.num_slots:
         raise ValueError(
             f"words: expected token ids [{memory.num_slots}, S], a row for each slot, got shape {jnp.shape(words)}; "
             "pass words=memory.values where they are the values"
         )
+    num_buckets = _check(memory, buckets, jnp.shape(words)[1], tail)
     table, ids, times = np.asarray(buckets), np.asarray(words), np.asarray(memory.times)
     inside = (ids >= 0) & (ids < table.size) & (times >= 0)[:, None]
     # One integer a posting, so that a plain sort puts them in order, and equal ones are words that share a bucket.

@@ -1,22 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Inverted lists: the index over vectors instead of words, whose buckets are clusters of memories."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from flax import struct
 from jax import lax
 
 from memjax import _checks
+from memjax._codes import PADDING, round_to_codes
 from memjax.hashing import _index
 from memjax.hashing._clusters import nearest
 from memjax.hashing._index import Index
-from memjax.memory import Memory
-from memjax.typing import Array, PyTree
+from memjax.memory import Memory, next_slot
+from memjax.typing import Array, PyTree, SlotFn
 
-#: Rows beyond the last list, so that a block of rows never begins too late.
-PADDING = 512
 #: Rows that are coded at once.
 _BLOCK = 4096
 
@@ -28,7 +25,7 @@ class Lists:
     Attributes:
         index: the postings; its buckets are the lists.
         centroids: of the lists.
-        codes: of the postings of the base, and `PADDING` rows of zeros; as `memjax.memory` keys, divided by `scales`.
+        codes: of the postings of the base, and 512 rows of zeros; as `memjax.memory` keys, divided by `scales`.
         scales: of the codes.
 
     Reference: Jegou et al. 2011, "Product quantization for nearest neighbor search", section IV: inverted lists.
@@ -37,11 +34,13 @@ class Lists:
 
     index: Index
     centroids: Array  # [C, D]
-    codes: Array  # int8 [N + PADDING, D]
-    scales: Array  # float32 [N + PADDING]
+    codes: Array  # int8 [N + 512, D]
+    scales: Array  # float32 [N + 512]
 
 
-def write_to_lists(memory: Memory, lists: Lists, key: Array, value: PyTree, **options: Any) -> tuple[Memory, Lists]:
+def write_to_lists(
+    memory: Memory, lists: Lists, key: Array, value: PyTree, slot_fn: SlotFn = next_slot, where: Array | bool = True
+) -> tuple[Memory, Lists]:
     """Stores one pair, and its posting in the list of the nearest centroid: the one way to write both.
 
     Args:
@@ -49,7 +48,8 @@ def write_to_lists(memory: Memory, lists: Lists, key: Array, value: PyTree, **op
         lists: of this memory.
         key: `[D]`.
         value: as in `memjax.memory.write`.
-        **options: `slot_fn` and `where` of `memjax.hashing.write`.
+        slot_fn: H, chooses the slot.
+        where: bool scalar; False leaves both as they were.
 
     Returns:
         The memory as `memjax.memory.write` returns it, and the lists.
@@ -66,8 +66,9 @@ def write_to_lists(memory: Memory, lists: Lists, key: Array, value: PyTree, **op
         [1]
     """
     _checks.rank("key", key, 1, "[D]")
-    written, index = _index.write(memory, lists.index, key, value, nearest(key[None], lists.centroids), **options)
-    merged = lists.index.tail_count > index.tail_count
+    words = nearest(key[None], lists.centroids)
+    written, index = _index.write(memory, lists.index, key, value, words, slot_fn, where)
+    merged = lists.index.tail_count == lists.index.tail_slots.shape[0]
     codes, scales, _ = lax.while_loop(
         lambda carry: carry[2],
         lambda carry: (*_side_by_side(written, index), jnp.bool_(False)),
@@ -105,20 +106,13 @@ def build_lists(memory: Memory, centroids: Array, *, tail: int = 1024) -> Lists:
     return Lists(index, jnp.asarray(centroids), *_side_by_side(memory, index))
 
 
-def quantize(vector: Array) -> tuple[Array, Array]:
-    """Rounds a vector `[D]` to 8 bits: int8 codes `[D]` and their scale. A NaN in it makes the scale NaN."""
-    scale = jnp.max(jnp.abs(vector), initial=0).astype(jnp.float32) / 127
-    codes = jnp.round(vector.astype(jnp.float32) / jnp.where(scale > 0, scale, 1))
-    return jnp.nan_to_num(codes).astype(jnp.int8), scale
-
-
 @jax.jit
 def _side_by_side(memory: Memory, index: Index) -> tuple[Array, Array]:
     """Codes and scales of the base's postings."""
     place = jnp.arange(index.slots.shape[0] + PADDING, dtype=jnp.int32)
 
     def code(place: Array) -> tuple[Array, Array]:
-        codes, scale = quantize(memory.keys.at[index.slots.at[place].get(mode="clip")].get(mode="clip"))
+        codes, scale = round_to_codes(memory.keys.at[index.slots.at[place].get(mode="clip")].get(mode="clip"))
         held = place < index.offsets[-1]
         return jnp.where(held, codes, 0), jnp.where(held, scale, 0)
 

@@ -10,14 +10,14 @@ from jax.typing import DTypeLike
 
 from memjax import _checks
 from memjax.addressing import Hops, hard_hops, select_highest, select_in_time_order
-from memjax.encoding import bag_of_words
+from memjax.encoding import bag_of_places, bag_of_words
 from memjax.memory import Memory
 from memjax.memory import gather as gather_slots
 from memjax.models.responders import WordResponder
-from memjax.nn import Dictionaries
+from memjax.nn import Dictionaries, EmbeddingForm, ExactMatch
 from memjax.scoring import NUM_TIME_FEATURES, TimeForm, inner_product
 from memjax.search import Hits, Queries
-from memjax.typing import Array, SearchFn
+from memjax.typing import NUM_SPECIAL, Array, SearchFn
 
 #: The cap on the number of hops with adaptive memory: Weston et al. 2016 (bAbI), appendix A.2.
 MAX_ADAPTIVE_HOPS = 10
@@ -66,11 +66,15 @@ class OutputMap(nnx.Module):
         time: time features of the triple score s(x, y, y'), or `"none"`: argmax of s(x, y).
         adaptive: a learned stop slot m_0 ends the chain.
         exclude_found: whether a memory can be found once only.
+        form: of the embedding, see `memjax.nn.Dictionaries`.
+        places: of the form `"multilinear"`.
+        exact_match: what words of a memory that are in the query too add to its score.
+        contexts: hold dictionaries for words never met.
         param_dtype: of the parameters.
         rngs: random keys.
 
     Raises:
-        ValueError: if a size is below 1, or there is no such form of time features.
+        ValueError: if a size is below 1, or there is no such form of time features, embedding or match.
 
     Example:
         >>> from memjax.memory import empty
@@ -79,7 +83,7 @@ class OutputMap(nnx.Module):
         >>> output(jnp.ones(5), empty(3, key, jnp.int32(0))).slots
         Array([-1, -1], dtype=int32)
 
-    Reference: Weston et al. 2015, sections 3.1 and 3.4; Weston et al. 2016 (bAbI), appendix A.2, adaptive memory.
+    Reference: Weston et al. 2015, sections 3.1 and 3.4 to 3.6; Weston et al. 2016 (bAbI), appendix A.2.
     Departs from the paper: `time="signed"` (see `memjax.scoring.time_preference`) and `exclude_found`.
     """
 
@@ -92,6 +96,10 @@ class OutputMap(nnx.Module):
         time: TimeForm = "signed",
         adaptive: bool = False,
         exclude_found: bool = True,
+        form: EmbeddingForm = "linear",
+        places: int = 1,
+        exact_match: ExactMatch = "none",
+        contexts: bool = False,
         param_dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
@@ -102,8 +110,17 @@ class OutputMap(nnx.Module):
         self.adaptive = adaptive
         self.exclude_found = exclude_found
         self.words = Dictionaries(
-            num_words, features, ("question", "support", "candidate"), param_dtype=param_dtype, rngs=rngs
+            num_words,
+            features,
+            ("question", "support", "candidate"),
+            form=form,
+            places=places,
+            exact_match=exact_match,
+            contexts=contexts,
+            param_dtype=param_dtype,
+            rngs=rngs,
         )
+        self.matches_words = exact_match != "none"
 
         def rows(*shape: int) -> nnx.Param:
             return nnx.Param(0.1 * jax.random.normal(rngs.params(), shape, param_dtype))
@@ -112,15 +129,16 @@ class OutputMap(nnx.Module):
         self.stop = rows(features) if adaptive else None  # [n]
 
     def embed_memory(self, bag: Array) -> dict[str, Array]:
-        """The key of a slot: its embedding as a candidate, and as a memory that was found.
+        """The key of a slot: its embedding as a candidate, and as a part of a query once it is found.
 
         Args:
-            bag: `[W]`, features of the sentence.
+            bag: `[..., F]`, features of the sentence.
 
         Returns:
-            `{"candidate": [n], "support": [n]}`.
+            `{"candidate": [..., n], "support": [..., n]}`: E(y), and U Phi.
         """
-        return {role: self.words.embed(role, bag) for role in ("candidate", "support")}
+        candidate = self.words.activate(self.words.embed("candidate", bag))
+        return {"candidate": candidate, "support": self.words.embed("support", bag)}
 
     def time_weights(self, query: Array) -> Array:
         """Phi_x^T U^T U Phi_t for each time feature.
@@ -150,43 +168,72 @@ class OutputMap(nnx.Module):
         """Finds the supporting memories of a question.
 
         Args:
-            question: `[W]`, features of x.
-            memory: N slots, with keys of `embed_memory`; for a search that hashes words, with the statements' token
-                ids `[S]` as values.
+            question: `[F]`, features of x.
+            memory: N slots, with keys of `embed_memory`; for exact matches, and for a search that hashes words, with
+                the statements' token ids `[S]` as values.
             where: bool `[N]`, slots that may be found; all valid ones by default.
             search: of `memjax.search`, with `keys_fn=candidates_of`; None scores every slot. A hop selects among its
-                hits.
+                hits, of which there are at least `hops` with `exclude_found`.
             words: int `[S']`, the question's token ids, for a search that hashes them; the words of what was found
                 join them from hop to hop.
 
         Returns:
             Slots and scores; P = `hops`.
+
+        Raises:
+            ValueError: if words are to match exactly, and a search is to score by embeddings alone.
         """
+        if self.matches_words and search is not None:
+            raise ValueError("search: expected None for a model with exact_match, whose score is no inner product")
         weights = lambda query: self.time_weights(query["vector"])  # noqa: E731
         select = select_highest if self.time == "none" else select_in_time_order(self.time, weights)
-        query = {"vector": self.words.embed("question", question)}
+        keys = dict(memory.keys)
         if words is not None:
             size = max(words.shape[0], memory.values.shape[1])
             fit = lambda ids: jnp.pad(ids, [(0, 0)] * (ids.ndim - 1) + [(0, size - ids.shape[-1])])  # noqa: E731
-            memory = dataclasses.replace(memory, keys={**memory.keys, "words": fit(memory.values)})
-            query["words"] = jnp.zeros((self.hops, size), words.dtype).at[0].set(fit(words))
+            keys["words"] = fit(memory.values)
+            start = jnp.zeros((self.hops, size), words.dtype).at[0].set(fit(words))
+        elif self.matches_words:
+            keys["words"] = memory.values
+        memory = dataclasses.replace(memory, keys=keys)
+
+        def query_of(parts: Array, bag: Array | None, ids: Array | None) -> dict[str, Array]:
+            """The query, and what the next one is made of."""
+            query = {"parts": parts, "vector": self.words.activate(parts)}
+            if ids is not None:
+                query["words"] = ids
+            if bag is not None:
+                query["bag"] = bag
+                query["exact"] = jnp.append(jnp.zeros(NUM_SPECIAL, bag.dtype), self._exact(query["vector"], bag))
+            return query
 
         def follow(query: dict[str, Array], key: dict[str, Array]) -> dict[str, Array]:
-            joined = {"vector": query["vector"] + key["support"]}
-            if words is not None:
-                joined["words"] = jnp.roll(query["words"], 1, axis=0).at[0].set(key["words"])
-            return joined
+            ids, bag = query.get("words"), query.get("bag")
+            if ids is not None:
+                ids = jnp.roll(ids, 1, axis=0).at[0].set(key["words"])
+            if bag is not None:
+                bag = bag + bag_of_words(key["words"], bag.shape[0], bag.dtype)
+            return query_of(query["parts"] + key["support"], bag, ids)
 
-        def search_one(query: dict[str, Array], memory: Memory, where: Array) -> Hits:
+        def score(query: dict[str, Array], key: dict[str, Array]) -> Array:
+            inner = inner_product(query["vector"], key["candidate"])
+            return inner + query["exact"][key["words"]].sum() if self.matches_words else inner
+
+        def search_one(query: dict[str, Array], memory: Memory, where: Array | None) -> Hits:
             assert search is not None
             ids = None if words is None else query["words"].reshape(1, -1)
             return search(Queries(query["vector"][None], ids), memory, where)
 
+        query = query_of(
+            self.words.embed("question", question),
+            question if self.matches_words else None,
+            None if words is None else start,
+        )
         return hard_hops(
             query,
             memory,
             hops=self.hops,
-            score_fn=lambda query, key: inner_product(query["vector"], key["candidate"]),
+            score_fn=score,
             follow_fn=follow,
             select_fn=select,
             stop_fn=lambda query: self.stop_score(query["vector"]),
@@ -195,26 +242,34 @@ class OutputMap(nnx.Module):
             search_fn=None if search is None else search_one,
         )
 
-    def score_hops(self, question: Array, chain: Array, rows: Array, sentences: Array) -> HopScores:
+    def _exact(self, vector: Array, bag: Array) -> Array:
+        exact = self.words.match_exactly(vector, bag)
+        assert exact is not None
+        return exact
+
+    def score_hops(self, question: Array, chain: Array, rows: Array, sentences: Array, candidates: Array) -> HopScores:
         """Scores every memory at each hop of a known chain (teacher forcing).
 
-        Memories are not embedded: the query is taken to the words, from there to each different sentence, whose score
-        is the sum over its words, and slots look their sentence up. Under `jax.vmap` over questions, no array grows
-        with questions, slots and features together.
+        Each different sentence is scored once, and slots look their sentence up: under `jax.vmap` over questions, no
+        array grows with questions, slots and features together.
 
         Args:
-            question: `[W]`, features of x.
-            chain: `[P, W]`, features of the right memory at each hop; hop p is given those before it.
+            question: `[F]`, features of x.
+            chain: `[P, F]`, features of the right memory at each hop; hop p is given those before it.
             rows: int `[N]`, the row of `sentences` that each slot holds.
-            sentences: `[M, W]`, features of the different sentences.
+            sentences: `[M, F]`, features of the different sentences.
+            candidates: `[M, n]`, their embeddings: `embed_memory(sentences)["candidate"]`.
 
         Returns:
             The scores at P hops.
         """
         supports = self.words.embed("support", chain)  # [P, n]
         before = jnp.cumsum(supports, axis=0) - supports
-        queries = self.words.embed("question", question)[None] + before  # [P, n]
-        by_sentence = self.words.match("candidate", queries) @ sentences.T  # [P, M]
+        queries = self.words.activate(self.words.embed("question", question)[None] + before)  # [P, n]
+        by_sentence = queries @ candidates.T  # [P, M]
+        if self.matches_words:
+            bags = question[None] + jnp.cumsum(chain, axis=0) - chain  # [P, F]
+            by_sentence = by_sentence + self._exact(queries, bags) @ sentences.T
         slots = by_sentence.at[:, rows].get(mode="promise_in_bounds")  # [P, N]
         return HopScores(slots=slots, stop=self.stop_score(queries), time_weights=self.time_weights(queries))
 
@@ -222,8 +277,10 @@ class OutputMap(nnx.Module):
 class MemNN(nnx.Module):
     """A Memory Network: I and G are bags of words in slots, O is `output`, R is `response`.
 
+    F below is the number of features: W, and with n-grams those too, or P_sz W with the form `"multilinear"`.
+
     Args:
-        num_words: W, the words of the vocabulary.
+        num_words: W, the words of the vocabulary, all of which may be answers.
         features: n, size of the embeddings.
         hops: k; with `adaptive` the cap on the number of hops.
         time: time features, or `"none"`.
@@ -231,11 +288,17 @@ class MemNN(nnx.Module):
         exclude_found: whether a memory can be found once only.
         max_words: of an answer.
         last_support: whether R knows which memory was found last.
+        num_ngrams: n-grams of the vocabulary, whose token ids follow those of the words (NG).
+        form: of the embedding: `"linear"`; `"nonlinear"` (NL); or `"multilinear"`.
+        places: P_sz, of the form `"multilinear"`.
+        exact_match: what words in both x and y add to s(x, y), in O and in R: nothing, a weight (`"lambda"`), or a
+            feature of each word (`"features"`).
+        contexts: hold dictionaries for words never met; see `with_unseen`.
         param_dtype: of the parameters.
         rngs: random keys.
 
     Raises:
-        ValueError: if a size is below 1, or there is no such form of time features.
+        ValueError: if a size is below 1, or there is no such form of time features, embedding or match.
 
     Example:
         >>> from memjax.memory import empty, write
@@ -248,7 +311,7 @@ class MemNN(nnx.Module):
         >>> answer.words.shape
         (1,)
 
-    Reference: Weston et al. 2015, section 3.
+    Reference: Weston et al. 2015, section 3; Weston et al. 2016 (bAbI), appendix A.2.
     Departs from the paper: see `OutputMap` and `memjax.models.WordResponder`.
     """
 
@@ -263,27 +326,72 @@ class MemNN(nnx.Module):
         exclude_found: bool = True,
         max_words: int = 1,
         last_support: bool = True,
+        num_ngrams: int = 0,
+        form: EmbeddingForm = "linear",
+        places: int = 1,
+        exact_match: ExactMatch = "none",
+        contexts: bool = False,
         param_dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
         self.num_words = num_words
+        self.num_features = num_words + num_ngrams
+        self.places = places if form == "multilinear" else 0
         self.output = OutputMap(
-            num_words,
+            num_words + num_ngrams,
             features,
             hops=hops,
             time=time,
             adaptive=adaptive,
             exclude_found=exclude_found,
+            form=form,
+            places=places,
+            exact_match=exact_match,
+            contexts=contexts,
             param_dtype=param_dtype,
             rngs=rngs,
         )
         self.response = WordResponder(
-            num_words, features, max_words=max_words, last_support=last_support, param_dtype=param_dtype, rngs=rngs
+            num_words,
+            features,
+            max_words=max_words,
+            last_support=last_support,
+            num_ngrams=num_ngrams,
+            form=form,
+            places=places,
+            exact_match=exact_match,
+            contexts=contexts,
+            param_dtype=param_dtype,
+            rngs=rngs,
         )
 
     def features(self, tokens: Array) -> Array:
-        """I: the bag of words `[W]` of a sentence `[S]` of token ids."""
-        return bag_of_words(tokens, self.num_words, self.output.words.weights.dtype)
+        """I: the features `[F]` of a sentence `[S]` of token ids: a bag of its words, or a bag for each place."""
+        dtype = self.output.words.weights.dtype
+        if self.places:
+            return bag_of_places(tokens, self.num_features, self.places, dtype)
+        return bag_of_words(tokens, self.num_features, dtype)
+
+    def with_unseen(self, unseen: Array, bags: Array) -> "MemNN":
+        """The model as it takes words for those it never met: by the words around them.
+
+        Args:
+            unseen: bool `[F]`.
+            bags: `[2, F, F]`, of `memjax.encoding.context_bags`.
+
+        Returns:
+            A model whose dictionaries, in O and in R, hold for unseen words what
+            `memjax.nn.Dictionaries.with_unseen` says. Keys have to be embedded with it.
+
+        Raises:
+            ValueError: if the model was made without `contexts`.
+
+        Reference: Weston et al. 2015, sections 3.5 and 3.6.
+        """
+        model: MemNN = nnx.clone(self)
+        model.output.words = self.output.words.with_unseen(unseen, bags)
+        model.response.words = self.response.words.with_unseen(unseen, bags)
+        return model
 
     def embed(self, tokens: Array) -> dict[str, Array]:
         """The key under which a sentence is stored.
@@ -313,5 +421,5 @@ class MemNN(nnx.Module):
         """
         bag = self.features(question)
         hops = self.output(bag, memory, where, search, None if search is None else question)
-        supports = jax.vmap(self.features)(gather_slots(memory, hops.slots).values)  # [P, W]
+        supports = jax.vmap(self.features)(gather_slots(memory, hops.slots).values)  # [P, F]
         return Answer(words=self.response(bag, supports, hops.slots >= 0), hops=hops)

@@ -11,7 +11,7 @@ from jax.typing import DTypeLike
 from memjax import _checks
 from memjax import memory as memory_lib
 from memjax.memory import Memory
-from memjax.nn import Dictionaries
+from memjax.nn import Dictionaries, EmbeddingForm, ExactMatch
 from memjax.typing import NUM_SPECIAL, PAD, Array, PyTree
 
 
@@ -59,18 +59,23 @@ class WordResponder(nnx.Module):
         max_words: of an answer.
         last_support: whether the memory found last has a dictionary of its own. Without it a bag cannot tell the
             memory that holds the answer from those that led there.
+        num_ngrams: features beyond the words, which are no answers.
+        form: of the embedding, see `memjax.nn.Dictionaries`.
+        places: of the form `"multilinear"`.
+        exact_match: what words in x add as answers.
+        contexts: hold dictionaries for words never met.
         param_dtype: of the parameters.
         rngs: random keys.
 
     Raises:
-        ValueError: if a size is below 1.
+        ValueError: if a size is below 1, or there is no such form or match.
 
     Example:
         >>> respond = WordResponder(5, 4, rngs=nnx.Rngs(0))
         >>> respond(jnp.ones(5), jnp.zeros((2, 5)), jnp.array([False, False])).shape
         (1,)
 
-    Reference: Weston et al. 2015, equation 4; Weston et al. 2016 (bAbI), appendix A.2, multiple answers.
+    Reference: Weston et al. 2015, equation 4, sections 3.5 and 3.6; Weston et al. 2016 (bAbI), appendix A.2.
     Departs from the paper: `last_support`; the words so far have a dictionary of their own, which it leaves open.
     """
 
@@ -81,16 +86,32 @@ class WordResponder(nnx.Module):
         *,
         max_words: int = 1,
         last_support: bool = True,
+        num_ngrams: int = 0,
+        form: EmbeddingForm = "linear",
+        places: int = 1,
+        exact_match: ExactMatch = "none",
+        contexts: bool = False,
         param_dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
         _checks.positive("max_words", max_words)
+        self.num_words = num_words
         self.max_words = max_words
         self.last_support = last_support
         roles = ["question", "support", "response"]
         roles += ["last_support"] if last_support else []
         roles += ["answered"] if max_words > 1 else []
-        self.words = Dictionaries(num_words, features, tuple(roles), param_dtype=param_dtype, rngs=rngs)
+        self.words = Dictionaries(
+            num_words + num_ngrams,
+            features,
+            tuple(roles),
+            form=form,
+            places=places,
+            exact_match=exact_match,
+            contexts=contexts,
+            param_dtype=param_dtype,
+            rngs=rngs,
+        )
         self.stop_word = (
             nnx.Param(0.1 * jax.random.normal(rngs.params(), (features,), param_dtype)) if max_words > 1 else None
         )
@@ -99,8 +120,8 @@ class WordResponder(nnx.Module):
         """s_R([x, m_o1, .., m_ok, the words so far], w) for each word w.
 
         Args:
-            question: `[W]`, features of x.
-            supports: `[P, W]`, features of the memories found, in the order of the hops.
+            question: `[F]`, features of x.
+            supports: `[P, F]`, features of the memories found, in the order of the hops.
             found: bool `[P]`, the hops that found one; those come first.
             answered: `[W]`, the words so far; not looked at with `max_words=1`.
 
@@ -108,23 +129,27 @@ class WordResponder(nnx.Module):
             `[W]`, and the score of the stop word as element W with `max_words` above 1.
         """
         supports = jnp.where(found[:, None], supports, 0)
-        last = supports[_last(found)]
+        everything = supports.sum(axis=0)  # [F]
+        query = self.words.embed("question", question)
         if self.last_support:
-            others = self.words.embed("support", supports.sum(axis=0) - last)
-            query = self.words.embed("question", question) + others + self.words.embed("last_support", last)
+            last = supports[_last(found)]
+            query = query + self.words.embed("support", everything - last) + self.words.embed("last_support", last)
         else:
-            query = self.words.embed("question", question) + self.words.embed("support", supports.sum(axis=0))
-        if self.stop_word is None:
-            return self.words.match("response", query)
-        query = query + self.words.embed("answered", answered)
-        return jnp.append(self.words.match("response", query), query @ self.stop_word[...])  # [W + 1]
+            query = query + self.words.embed("support", everything)
+        if self.stop_word is not None:
+            query = query + answered @ self.words.rows("answered")[: self.num_words]
+        query = self.words.activate(query)
+        scores = self.words.match("response", query)
+        exact = self.words.match_exactly(query, question + everything)
+        scores = (scores if exact is None else scores + exact)[: self.num_words]
+        return scores if self.stop_word is None else jnp.append(scores, query @ self.stop_word[...])  # [W + 1]
 
     def __call__(self, question: Array, supports: Array, found: Array) -> Array:
         """Answers.
 
         Args:
-            question: `[W]`, features of x.
-            supports: `[P, W]`, features of the memories found.
+            question: `[F]`, features of x.
+            supports: `[P, F]`, features of the memories found.
             found: bool `[P]`.
 
         Returns:
@@ -134,9 +159,9 @@ class WordResponder(nnx.Module):
         def speak(carry: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], Array]:
             answered, going = carry
             word = jnp.argmax(self.scores(question, supports, found, answered)).astype(jnp.int32)
-            going = going & (word < question.shape[0])
-            spoken = jax.nn.one_hot(word, question.shape[0], dtype=answered.dtype) * going
+            going = going & (word < self.num_words)
+            spoken = jax.nn.one_hot(word, self.num_words, dtype=answered.dtype) * going
             return (answered + spoken, going), jnp.where(going, word + NUM_SPECIAL, PAD)
 
-        start = (jnp.zeros_like(question), jnp.bool_(True))
+        start = (jnp.zeros(self.num_words, question.dtype), jnp.bool_(True))
         return jax.lax.scan(speak, start, length=self.max_words)[1]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Flax NNX layers."""
 
-from memjax.nn.dictionaries import Dictionaries
+from memjax.nn.dictionaries import Dictionaries, EmbeddingForm, ExactMatch
 from memjax.nn.fusion import DeepFusion, Fused, FusedAttention, ShallowFusion, SourceAttention
 from memjax.nn.lstm import LSTM
 from memjax.nn.lstmn import LSTMN
@@ -14,6 +14,8 @@ __all__ = [
     "RNN",
     "DeepFusion",
     "Dictionaries",
+    "EmbeddingForm",
+    "ExactMatch",
     "Fused",
     "FusedAttention",
     "LSTMNCell",

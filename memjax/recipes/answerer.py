@@ -11,7 +11,7 @@ import numpy as np
 from memjax import data
 from memjax.memory import Memory, empty
 from memjax.recipes.train import Trained, load
-from memjax.typing import PAD, Array
+from memjax.typing import NUM_SPECIAL, PAD, UNKNOWN, Array
 
 #: Words of a statement or a question, at most.
 MAX_SENTENCE = 64
@@ -41,7 +41,7 @@ class Reply:
     Attributes:
         answer: words, separated by spaces; empty where there is no memory to answer from.
         supports: the memories found, in the order of the hops.
-        unknown: words of the question that training never met; they were left out.
+        unknown: words of the question that training never met: left out, or known by the words around them.
         scores: `[P, n]`, the score at each hop of each statement in memory; nan where it could not be found.
         statements: the n statements in memory, oldest first.
     """
@@ -87,7 +87,9 @@ class Answerer:
         self.vocabulary = trained.vocabulary
         self._params = jax.tree.map(lambda leaf: leaf[seed_index], trained.params)
         self._program = trained.program
-        tokens = jax.ShapeDtypeStruct((MAX_SENTENCE,), jnp.int32)
+        self._new_words: dict[str, int] = {}  # token ids of words that training never met
+        self._size = MAX_SENTENCE * self.vocabulary.longest_ngram
+        tokens = jax.ShapeDtypeStruct((self._size,), jnp.int32)
         key = jax.eval_shape(self._program.model.embed, tokens)
         if num_slots is None:
             num_slots = getattr(trained.config.corpus, "window", 512)
@@ -114,7 +116,8 @@ class Answerer:
         """Stores a statement.
 
         Returns:
-            Its words that training never met; they are stored, but match nothing.
+            Its words that training never met. They match nothing; a model trained with `unseen` words knows up to 32 of
+            them by the words around them.
 
         Raises:
             ValueError: if it has no words, or more than 64.
@@ -132,9 +135,17 @@ class Answerer:
         Raises:
             ValueError: if it has no words, or more than 64.
         """
-        tokens, unknown = self._encode("question", question)
-        answer = jax.device_get(self._program.ask(self._params, self._memory, tokens))
         times = np.asarray(self._memory.times)
+        memory, asked = self._memory, question
+        if self.vocabulary.function_words is not None:
+            variables = data.variables_of(question, self.vocabulary.function_words)
+            asked = data.substitute(question, variables)
+            told = {time: data.substitute(text, variables) for time, text in self._told.items()}
+            values = [self._ids(told[time]) if time >= 0 else [PAD] * self._size for time in times.tolist()]
+            memory = dataclasses.replace(memory, values=jnp.asarray(values, jnp.int32))
+        tokens, unknown = self._encode("question", asked)
+        known = jnp.int32(self.vocabulary.num_words)
+        answer = jax.device_get(self._program.ask(self._params, memory, tokens, known))
         order = np.argsort(times)[(times < 0).sum() :].tolist()  # slots that hold something, oldest first
         found = [(hop, slot) for hop, slot in enumerate(answer.hops.slots.tolist()) if slot >= 0]
         supports = tuple(
@@ -148,7 +159,7 @@ class Answerer:
         )
         scores = answer.hops.scores[: max(len(found), 1), order]
         return Reply(
-            answer=self._decode(answer.words) if order else "",
+            answer=self._decode(answer.words, question) if order else "",
             supports=supports,
             unknown=unknown,
             scores=np.where(np.isfinite(scores), scores, np.nan),
@@ -159,15 +170,36 @@ class Answerer:
         """Empties the memory."""
         self._memory = jax.tree.map(jnp.zeros_like, self._memory)
         self._memory = dataclasses.replace(self._memory, times=self._memory.times - 1)
-        self._told, self._count = {}, 0
+        self._told, self._count, self._new_words = {}, 0, {}
 
     def _encode(self, name: str, text: str) -> tuple[Array, tuple[str, ...]]:
         words = data.tokenize(text)
         if not 0 < len(words) <= MAX_SENTENCE:
             raise ValueError(f"{name}: expected 1 to {MAX_SENTENCE} words, got {len(words)} in {text[:60]!r}")
-        ids = self.vocabulary.encode(words)
-        return jnp.asarray(ids + [PAD] * (MAX_SENTENCE - len(ids)), jnp.int32), tuple(self.vocabulary.unknown(words))
+        return jnp.asarray(self._ids(text), jnp.int32), tuple(self.vocabulary.unknown(words))
 
-    def _decode(self, words: np.ndarray) -> str:
-        # The model's number of words is rounded up: ids beyond the vocabulary stand for no word.
-        return " ".join(self.vocabulary.decode([word for word in words.tolist() if PAD < word < len(self.vocabulary)]))
+    def _ids(self, text: str) -> list[int]:
+        words = data.tokenize(text)
+        ids = self.vocabulary.features(words)
+        if self._program.model.output.words.contexts is not None:
+            ids = [self._id_of_new(word) if id_ == UNKNOWN else id_ for word, id_ in zip(words, ids, strict=True)]
+        return ids + [PAD] * (self._size - len(ids))
+
+    def _id_of_new(self, word: str) -> int:
+        """The token id of a word that training never met; unknown once there are too many."""
+        free = len(self.vocabulary) + len(self._new_words)
+        if word not in self._new_words and free < NUM_SPECIAL + self._program.model.num_words:
+            self._new_words[word] = free
+        return self._new_words.get(word, UNKNOWN)
+
+    def _decode(self, ids: np.ndarray, question: str) -> str:
+        words = dict(enumerate(self.vocabulary.decode(range(1, len(self.vocabulary))), start=1))
+        words |= {id_: word for word, id_ in self._new_words.items()}
+        # The model's number of words is rounded up: ids that are not there stand for no word.
+        answer = [words[id_] for id_ in ids.tolist() if id_ in words]
+        if self.vocabulary.function_words is not None:
+            named: dict[str, list[str]] = {}
+            for word, variable in data.variables_of(question, self.vocabulary.function_words).items():
+                named.setdefault(variable, []).append(word)
+            answer = [" ".join(named.get(word, [word])) for word in answer]
+        return " ".join(answer)

@@ -33,6 +33,18 @@ class AnsweringConfig:
     """A memory can be found once only."""
     last_support: bool = True
     """R has a dictionary of its own for the memory found last."""
+    ngrams: int = 1
+    """N: sentences are bags of n-grams of 1 to N words (NG: 3)."""
+    variables: bool = False
+    """Words that a question names are variables, in its story too; function words are found by their share."""
+    form: Literal["linear", "nonlinear", "multilinear"] = "linear"
+    """Of the embedding: linear, through two layers of tanh (NL), or a multilinear map of places."""
+    places: int = 5
+    """P_sz, places in a sentence, of the multilinear map."""
+    exact_match: Literal["none", "lambda", "features"] = "none"
+    """What words of x that are in y too add: nothing, a trained weight, or a feature of each word."""
+    unseen: float = 0.0
+    """d: how probable it is that training takes a word for one it never met, known by the words around it."""
     response: Literal["word", "rnn", "lstm"] = "word"
     """R: words by their scores, or an RNN or an LSTM that writes a sentence."""
     response_features: int = 64
@@ -62,9 +74,17 @@ class AnsweringConfig:
 
     def __post_init__(self) -> None:
         """Checks the switches and sizes that no model checks."""
-        for name in ("batch_size", "epochs"):
+        for name in ("batch_size", "epochs", "ngrams"):
             _checks.positive(name, getattr(self, name))
+        if not 0 <= self.unseen < 1:
+            raise ValueError(f"unseen: expected a probability of at least 0 and below 1, got {self.unseen!r}")
+        if self.ngrams > 1 and (self.unseen or self.form == "multilinear"):
+            raise ValueError(
+                f"ngrams: expected 1 with unseen words or a multilinear map, which take single words, got {self.ngrams}"
+            )
         _checks.one_of("response", self.response, ("word", "rnn", "lstm"))
+        if self.response != "word" and (self.unseen or self.variables):
+            raise ValueError(f"response: expected 'word' with unseen words or variables, got {self.response!r}")
         _checks.one_of("optimizer", self.optimizer, ("adam", "sgd"))
         if self.short_chains == "repeat" and self.exclude_found and not self.adaptive:
             raise ValueError(
@@ -118,7 +138,7 @@ class KnowledgeConfig:
     code_scale: float = 3.0
     """What the random code of a phrase matches itself with, before training."""
     supervision: Literal["answers", "types"] = "answers"
-    """Right facts: those that lead to the answers (1 hop), or those of the question's type (more hops, always)."""
+    """Right facts: those that lead to the answers (1 hop only), or those of the question's type."""
     loss: Literal["hinge", "softmax"] = "softmax"
     """Of one ranking."""
     negatives: Literal["sampled", "in_batch", "hashed"] = "hashed"
@@ -144,6 +164,11 @@ class KnowledgeConfig:
             _checks.positive(name, getattr(self, name))
         _checks.one_of("bag", self.bag, ("words", "phrases", "both"))
         _checks.one_of("supervision", self.supervision, ("answers", "types"))
+        if self.supervision == "answers" and self.corpus.hops > 1:
+            raise ValueError(
+                f"supervision: expected 'types' with {self.corpus.hops} hops, since answers do not say which chain of "
+                "facts leads to them, got 'answers'; pass --supervision types"
+            )
         for name in ("learning_rate", "margin", "code_scale", "tolerance"):
             value = getattr(self, name)
             if not (isinstance(value, (int, float)) and 0 <= value < float("inf")):

@@ -6,7 +6,17 @@ import os
 
 import numpy as np
 
-from memjax.data import Example, Vocabulary, babi, metaqa, reply_words, simulation, token_lists
+from memjax.data import (
+    Example,
+    Vocabulary,
+    babi,
+    bind,
+    function_words,
+    metaqa,
+    reply_words,
+    simulation,
+    token_lists,
+)
 from memjax.data.facts import KnowledgeGraph
 
 
@@ -139,8 +149,13 @@ def find_data(folder: str | None) -> str:
     return folder
 
 
-def load_splits(corpus: Corpus) -> Splits:
+def load_splits(corpus: Corpus, ngrams: int = 1, variables: bool = False) -> Splits:
     """Reads what a model may learn from and be chosen by.
+
+    Args:
+        corpus: where the examples come from.
+        ngrams: N, n-grams of 1 to N words have features of their own.
+        variables: the vocabulary is that of examples with variables (`memjax.data.variables`).
 
     Example:
         >>> splits = load_splits(Simulation(num_statements=50, num_questions=10))
@@ -149,7 +164,9 @@ def load_splits(corpus: Corpus) -> Splits:
     """
     train = corpus.examples("train")
     valid = corpus.examples("valid") if corpus.has_valid else ()
-    return Splits(train, valid, Vocabulary.build(token_lists(train)))
+    words = function_words(train) if variables else None
+    read = train if words is None else [bind(example, words) for example in train]
+    return Splits(train, valid, Vocabulary.build(token_lists(read), ngrams, words))
 
 
 def with_replies(splits: Splits) -> Splits:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -121,6 +122,22 @@ def fit(
             stack.enter_context(contextlib.closing(writer))
         epochs = range(done, config.epochs)
         return _epochs(program, state, corpus, epochs, checkpoints.save, writers, report).params
+
+
+def restore_params(program: Fittable, run: Run) -> PyTree:
+    """The parameters of a run's last checkpoint; leaves lead with R.
+
+    Args:
+        program: that of the run.
+        run: a run folder.
+
+    Raises:
+        RunError: if there is no checkpoint, or it belongs to another run.
+        DataError: if a file is damaged.
+    """
+    shape = jax.eval_shape(program.init, jnp.asarray(run.seeds))
+    with contextlib.closing(run.checkpoints(read_only=True)) as checkpoints:
+        return checkpoints.restore(shape).params
 
 
 def _epochs(

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training a Memory Network over a knowledge base, from its configuration."""
 
-import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
@@ -22,7 +21,7 @@ from memjax.memory import Memory, empty, write_many
 from memjax.models import FactMemNN
 from memjax.recipes.config import KnowledgeConfig
 from memjax.recipes.corpora import MetaQA
-from memjax.recipes.fit import ReportFn, check_options, check_seeds, fit, start_run
+from memjax.recipes.fit import ReportFn, check_options, check_seeds, fit, restore_params, start_run
 from memjax.recipes.runs import Run, open_run
 from memjax.training import (
     FactBatch,
@@ -147,7 +146,7 @@ def encode_questions(
     rows: list[tuple[list[int], int, list[tuple[int, ...]]]] = []
     for question in questions:
         tokens, entity, _ = encoder.question(question.text)
-        if supervision == "answers" and hops == 1:
+        if supervision == "answers":
             paths: list[tuple[int, ...]] = list(paths_to_answers(graph, question))
         else:
             paths = [graph.steps(question.path)]
@@ -243,10 +242,7 @@ def restore_knowledge(run: Run, data_folder: str | None = None) -> TrainedKnowle
         )
     encoder = FactEncoder(graph, config.bag, run.vocabulary)
     program = build_knowledge_program(config, run.vocabulary, graph.num_steps, config.batch_size)
-    shape = jax.eval_shape(program.init, jnp.asarray(run.seeds))
-    with contextlib.closing(run.checkpoints(read_only=True)) as checkpoints:
-        state = checkpoints.restore(shape)
-    return TrainedKnowledge(config, encoder, program, state.params, _entities(graph, questions))
+    return TrainedKnowledge(config, encoder, program, restore_params(program, run), _entities(graph, questions))
 
 
 def _entities(graph: KnowledgeGraph, questions: Sequence[Question]) -> frozenset[int]:

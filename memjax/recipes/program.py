@@ -12,7 +12,8 @@ import optax
 from flax import nnx
 
 from memjax import data
-from memjax.memory import Memory, oldest_slot, write
+from memjax.encoding import context_bags
+from memjax.memory import Memory, oldest_slot, valid, write
 from memjax.models import Answer, MemNN, SentenceMemNN, SentenceResponder
 from memjax.recipes.config import AnsweringConfig
 from memjax.recipes.corpora import Simulation, Splits
@@ -29,7 +30,10 @@ from memjax.training import (
     sentence_accuracy,
     with_params,
 )
-from memjax.typing import Array, PyTree
+from memjax.typing import PAD, Array, PyTree
+
+#: Words that a model trained for unseen words can be told beside those that training met.
+NEW_WORDS = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +46,8 @@ class Program:
         epoch: `fn(state, corpus) -> (state, metrics [R])`; the state is donated.
         evaluate: `fn(params, corpus) -> metrics [R]`.
         tell: `fn(params, memory, tokens [S]) -> memory`, of one seed; the memory is donated.
-        ask: `fn(params, memory, question [S]) -> answer`, of one seed.
+        ask: `fn(params, memory, question [S], num_known) -> answer`, of one seed; words from the number `num_known` on
+            are taken for unseen ones, by a model that was trained for them.
     """
 
     model: MemNN | SentenceMemNN
@@ -50,10 +55,10 @@ class Program:
     epoch: Callable[[TrainState, StoryBatch | SpokenStories], tuple[TrainState, dict[str, Array]]]
     evaluate: Callable[[PyTree, StoryBatch], dict[str, Array]]
     tell: Callable[[PyTree, Memory, Array], Memory]
-    ask: Callable[[PyTree, Memory, Array], Answer]
+    ask: Callable[[PyTree, Memory, Array, Array], Answer]
 
 
-def _model(config: AnsweringConfig, num_words: int, key: Array) -> MemNN | SentenceMemNN:
+def _model(config: AnsweringConfig, num_words: int, num_ngrams: int, key: Array) -> MemNN | SentenceMemNN:
     rngs = nnx.Rngs(key)
     network = MemNN(
         num_words,
@@ -64,6 +69,11 @@ def _model(config: AnsweringConfig, num_words: int, key: Array) -> MemNN | Sente
         exclude_found=config.exclude_found,
         max_words=config.max_words,
         last_support=config.last_support,
+        num_ngrams=num_ngrams,
+        form=config.form,
+        places=config.places,
+        exact_match=config.exact_match,
+        contexts=config.unseen > 0,
         rngs=rngs,
     )
     if config.response == "word":
@@ -82,17 +92,26 @@ def build_program(config: AnsweringConfig, vocabulary: data.Vocabulary, num_exam
     """
     steps = max(num_examples // config.batch_size, 1) * config.epochs
     shared = dataclasses.replace(config, corpus=Simulation(), seed=0)
-    # Rounded up, so that corpora share programs; but a word that is none must not be drawn as a wrong choice.
-    num_words = vocabulary.num_words if config.negatives == "sampled" else _round_up(vocabulary.num_words, 16)
-    return _program(shared, num_words, steps)
+    # Rounded up, so that corpora share programs; but a word that is none must not be drawn as a wrong choice, and the
+    # ids of n-grams begin where those of words end.
+    num_words, num_ngrams = vocabulary.num_words, _round_up(len(vocabulary.ngrams), 32)
+    if config.negatives == "all" and not num_ngrams:
+        num_words = _round_up(num_words, 16)
+    if config.unseen:
+        num_words += NEW_WORDS
+    return _program(shared, num_words, num_ngrams, steps)
 
 
 @functools.lru_cache(maxsize=32)
-def _program(config: AnsweringConfig, num_words: int, steps: int) -> Program:
+def _program(config: AnsweringConfig, num_words: int, num_ngrams: int, steps: int) -> Program:
     optimizer = _optimizer(config, steps)
-    model = _model(config, num_words, jax.random.key(0))
+    model = _model(config, num_words, num_ngrams, jax.random.key(0))
     loss = make_memnn_loss(
-        loss=config.loss, negatives=config.negatives, margin=config.margin, short_chains=config.short_chains
+        loss=config.loss,
+        negatives=config.negatives,
+        margin=config.margin,
+        short_chains=config.short_chains,
+        unseen=config.unseen,
     )
     if isinstance(model, SentenceMemNN):
         loss = make_sentence_memnn_loss(loss)
@@ -100,7 +119,7 @@ def _program(config: AnsweringConfig, num_words: int, steps: int) -> Program:
 
     def init(seed: Array) -> TrainState:
         weights, run = jax.random.split(jax.random.key(seed))
-        return create_state(_model(config, num_words, weights), optimizer, run)
+        return create_state(_model(config, num_words, num_ngrams, weights), optimizer, run)
 
     def evaluate(params: PyTree, corpus: StoryBatch) -> dict[str, Array]:
         measure = accuracy if config.response == "word" else sentence_accuracy
@@ -109,8 +128,15 @@ def _program(config: AnsweringConfig, num_words: int, steps: int) -> Program:
     def tell(params: PyTree, memory: Memory, tokens: Array) -> Memory:
         return write(memory, with_params(model, params).embed(tokens), tokens, oldest_slot)
 
-    def ask(params: PyTree, memory: Memory, question: Array) -> Answer:
-        return with_params(model, params)(question, memory)
+    def ask(params: PyTree, memory: Memory, question: Array, num_known: Array) -> Answer:
+        trained = with_params(model, params)
+        if config.unseen:  # what is known of a word changes with each statement, and so do the keys
+            told = jnp.where(valid(memory)[:, None], memory.values, PAD)
+            bags = context_bags(told, model.num_features)
+            trained = trained.with_unseen(jnp.arange(model.num_features) >= num_known, bags)
+        if config.unseen or config.variables:  # and a question may change what its story reads like
+            memory = dataclasses.replace(memory, keys=jax.vmap(trained.embed)(memory.values))
+        return trained(question, memory)
 
     return Program(
         model=model,
@@ -145,6 +171,8 @@ def _optimizer(config: AnsweringConfig, steps: int) -> optax.GradientTransformat
 
 def encode(examples: Sequence[data.Example], vocabulary: data.Vocabulary) -> StoryBatch:
     """Puts examples on the device, in sizes rounded up so that like corpora share programs."""
+    if vocabulary.function_words is not None:
+        examples = [data.bind(example, vocabulary.function_words) for example in examples]
     sizes = data.encode(examples, vocabulary)
     rounded: dict[str, Any] = {
         "num_slots": _power_of_two(sizes.slots.shape[1], 8),

@@ -1,18 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training a Memory Network from its configuration: in memory, or in a run folder that survives a kill."""
 
-import contextlib
 import dataclasses
 from pathlib import Path
-
-import jax
-import jax.numpy as jnp
 
 from memjax import data
 from memjax.errors import RunError
 from memjax.recipes.config import AnsweringConfig
 from memjax.recipes.corpora import Babi, Splits, load_splits, load_test, with_replies
-from memjax.recipes.fit import ReportFn, check_options, check_seeds, fit, start_run
+from memjax.recipes.fit import ReportFn, check_options, check_seeds, fit, restore_params, start_run
 from memjax.recipes.program import Program, build_program, encode, encode_taught
 from memjax.recipes.runs import Run, open_run, read_results
 from memjax.training.files import write_json
@@ -89,7 +85,7 @@ def train(
         ['accuracy', 'supports']
     """
     check_options(folder, resume, overwrite, tensorboard)
-    splits = load_splits(config.corpus) if splits is None else splits
+    splits = load_splits(config.corpus, config.ngrams, config.variables) if splits is None else splits
     if config.response != "word":
         splits = with_replies(splits)
     seeds = check_seeds((config.seed,) if seeds is None else tuple(seeds))
@@ -127,10 +123,7 @@ def _restore(run: Run, data_folder: str | None) -> Trained:
     if data_folder is not None and isinstance(config.corpus, Babi):
         config = dataclasses.replace(config, corpus=dataclasses.replace(config.corpus, data=data_folder))
     program = build_program(config, run.vocabulary, config.batch_size)
-    shape = jax.eval_shape(program.init, jnp.asarray(run.seeds))
-    with contextlib.closing(run.checkpoints(read_only=True)) as checkpoints:
-        state = checkpoints.restore(shape)
-    return Trained(config, run.vocabulary, program, state.params)
+    return Trained(config, run.vocabulary, program, restore_params(program, run))
 
 
 def evaluate(folder: Path, split: str = "test", data_folder: str | None = None) -> dict[str, list[float]]:

@@ -42,9 +42,9 @@ def exact(k: int, *, keys_fn: Callable[[PyTree], PyTree] | None = None, recall: 
     key (float64 for float64 keys), and differentiable; which slots are found is not.
 
     Keys are vectors `[N, D]` (float32, or bfloat16 on accelerators; a CPU converts all of a bfloat16 memory at each
-    call), `Quantized` vectors, whose groups are found by their 8-bit codes
-    and scored again as they were, or token ids `[N, S]`, for which a query is the score of each word, `[Q, W]`, and
-    a key scores the sum over its ids (special tokens 0; ids of another vocabulary, past W, 0 as well).
+    call), `Quantized` vectors, whose groups are found by their 8-bit codes and scored again as they were, or token
+    ids `[N, S]`, for which a query is the score of each word, `[Q, W]`, and a key scores the sum over its ids
+    (special tokens 0; ids of another vocabulary, past W, 0 as well).
 
     Args:
         k: K, at least 1.
@@ -152,7 +152,7 @@ def _find(k: int, recall: float | None, keys: PyTree, vector: Array, readable: A
 
 def _find_in_block(k: int, keys: PyTree, vector: Array, readable: Array) -> Array:
     slots = jnp.arange(readable.shape[-1], dtype=jnp.int32)
-    fine = jax.vmap(_keys.fine_scores, in_axes=(None, 0))(_keys.take_rows(keys, slots), vector)  # [Q, N]
+    fine = jax.vmap(_keys.fine_scores, in_axes=(None, 0))(_keys.all_rows(keys), vector)  # [Q, N]
     scores = jnp.where(readable if readable.ndim == 2 else readable[None], fine, -jnp.inf)
     return best(scores, jnp.broadcast_to(slots[None], scores.shape), k)[1]
 

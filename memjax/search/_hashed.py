@@ -145,7 +145,7 @@ def _find(
             rows = (score(slots, current), slots, written)
             return tuple(map(lambda all, new: lax.dynamic_update_slice(all, new, (number * chunk,)), found, rows))
 
-        exact = _keys.fine_scores(_keys.take_rows(keys, jnp.zeros(1, jnp.int32)), vector).dtype
+        exact = _keys.score_dtype(keys, vector)
         start = (jnp.full(size, -jnp.inf, exact), jnp.zeros(size, jnp.int32), jnp.zeros(size, jnp.int32))
         return lax.fori_loop(0, (taken + chunk - 1) // chunk, step, start)
 

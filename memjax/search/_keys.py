@@ -14,7 +14,7 @@ from flax import struct
 from jax import lax
 
 from memjax import _checks
-from memjax.hashing._lists import quantize as round_to_codes
+from memjax._codes import round_to_codes
 from memjax.typing import NUM_SPECIAL, Array, PyTree
 
 #: Of products of floats: a TPU would otherwise round float32 keys to bfloat16, and find other slots.
@@ -71,10 +71,20 @@ def slice_rows(keys: PyTree, start: Array, size: int) -> PyTree:
     return jax.tree.map(lambda leaf: lax.dynamic_slice_in_dim(leaf, start, size), keys)
 
 
-def take_rows(keys: PyTree, slots: Array) -> PyTree:
+def all_rows(keys: PyTree) -> Array:
+    """Returns all slots' keys as they are stored, for `fine_scores`."""
+    return jnp.asarray(keys.vector if isinstance(keys, Quantized) else keys)  # a restored memory may hold NumPy arrays
+
+
+def take_rows(keys: PyTree, slots: Array) -> Array:
     """Returns some slots' keys, for `fine_scores`; a slot outside [0, N) gives any row."""
-    keys = keys.vector if isinstance(keys, Quantized) else keys
-    return jnp.asarray(keys).at[slots].get(mode="clip")  # a restored memory may hold NumPy arrays
+    return all_rows(keys).at[slots].get(mode="clip")
+
+
+def score_dtype(keys: PyTree, vector: Array) -> jnp.dtype:
+    """The dtype of scores: float32, or float64 where what is summed is: the keys, or the query's scores of words."""
+    dtype = all_rows(keys).dtype
+    return jnp.promote_types(jnp.float32, vector.dtype if jnp.issubdtype(dtype, jnp.integer) else dtype)
 
 
 def is_coarse(keys: PyTree) -> bool:
@@ -113,7 +123,7 @@ def coarse_scores(keys: PyTree, vector: Array) -> Array:
         return _scores_of_codes(keys, vector)
     if jnp.issubdtype(keys.dtype, jnp.integer):
         return _scores_of_words(keys, vector)
-    exact = jnp.promote_types(jnp.float32, keys.dtype)
+    exact = score_dtype(keys, vector)
     return lax.dot_general(
         keys, vector.astype(keys.dtype), (((1,), (1,)), ((), ())), _PRECISION, preferred_element_type=exact
     )
@@ -142,14 +152,14 @@ def round_queries(vector: Array) -> tuple[Array, Array, Array]:
 def _scores_of_words(ids: Array, vector: Array) -> Array:
     # Special tokens score 0, and so does the row that ids of another vocabulary are sent to.
     table = jnp.pad(vector.T, ((NUM_SPECIAL, 1), (0, 0)))  # [V + 1, Q]
-    table = table.astype(jnp.promote_types(jnp.float32, vector.dtype))
+    table = table.astype(score_dtype(ids, vector))
     ids = jnp.minimum(ids.astype(jnp.uint32), table.shape[0] - 1)  # as unsigned, negative ids are large ones
     # Word by word: a gather of all words at once and a sum over them take four times as long on a CPU.
     words = [table.at[ids[:, place]].get(mode="promise_in_bounds") for place in range(ids.shape[1])]
     return lax.optimization_barrier(functools.reduce(jnp.add, words))  # apart from what reduces it, likewise
 
 
-def fine_scores(keys: PyTree, vector: Array) -> Array:
+def fine_scores(keys: Array, vector: Array) -> Array:
     """Scores slots against one query as exactly as they are stored: differentiable, and the scores that are returned.
 
     Args:
@@ -159,12 +169,11 @@ def fine_scores(keys: PyTree, vector: Array) -> Array:
     Returns:
         float32 `[R]`.
     """
+    exact = score_dtype(keys, vector)
     if jnp.issubdtype(keys.dtype, jnp.integer):
-        exact = jnp.promote_types(jnp.float32, vector.dtype)
         # Word by word, [S, R], and kept apart from the rows: fused, XLA reads each row once for each of its words.
         words = lax.optimization_barrier((keys - NUM_SPECIAL).astype(jnp.uint32).T)
         known = words < vector.shape[0]  # as unsigned, special tokens are large
         scores = vector.at[jnp.where(known, words, 0)].get(mode="promise_in_bounds")
         return jnp.sum(jnp.where(known, scores, 0).astype(exact), axis=0)
-    exact = jnp.promote_types(jnp.float32, keys.dtype)
     return jnp.matmul(keys.astype(exact), vector.astype(exact), precision=_PRECISION)

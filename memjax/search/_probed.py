@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from memjax import _checks
+from memjax._codes import PADDING
 from memjax.hashing import Lists
-from memjax.hashing._lists import PADDING
 from memjax.memory import Memory
 from memjax.search import _keys
 from memjax.search._exact import make_hits
@@ -49,8 +49,9 @@ def probed(lists: Lists, k: int, num_probes: int, width: int) -> SearchFn:
         lists: of the memory that is searched; they may have a tail.
         k: K, at least 1.
         num_probes: lists that a query probes, by the inner product with their centroids.
-        width: rows that are kept for a query, at most; lists are uneven, and it must hold the longest that come
-            together. What is beyond is left out, the farthest list first, and counted in `Hits.lost`.
+        width: rows that are kept for a query, at most, in blocks of 512: each list takes whole ones, and the width is
+            rounded up to them. Lists are uneven, and it must hold the longest that come together. What is beyond is
+            left out, the farthest list first, and counted in `Hits.lost`.
 
     Returns:
         `search(queries, memory, where=None) -> Hits`, as `exact`.
@@ -68,7 +69,9 @@ def probed(lists: Lists, k: int, num_probes: int, width: int) -> SearchFn:
         ([[1, 2]], [2])
 
     Reference: Weston et al. 2015, section 3.3: clusters of words; Jegou et al. 2011: inverted lists of vectors.
-    Departs from the paper: clusters are of whole memories.
+    Departs from the paper: clusters are of whole memories. `width` counts blocks, so that a list of few rows takes 512
+    of it. The 2 K + 32 rows best by their codes are scored again, and rows that were written over since the last merge
+    take places among them: a hit may be missed where many of the best rows are such.
     """
     for name, value in (("k", k), ("num_probes", num_probes), ("width", width)):
         _checks.positive(name, value)
@@ -88,23 +91,17 @@ def probed(lists: Lists, k: int, num_probes: int, width: int) -> SearchFn:
     return search
 
 
-def _groups(lists: Lists, probes: Array) -> Array:
-    """Returns int32 `[Q, P]`: how many groups of rows each list has."""
-    return -(-jnp.diff(lists.index.offsets)[probes] // PADDING) * _GROUPS
-
-
-def _pair(lists: Lists, probes: Array, columns: int) -> _Pairs:
+def _pair(probes: Array, places: Array, columns: int) -> _Pairs:
+    """Sorts the pairs of queries and lists; `probes` and `places`, each list's among those of its query, `[Q, P]`."""
     num_queries, num_probes = probes.shape
     count = num_queries * num_probes
-    groups = _groups(lists, probes)
-    place = (jnp.cumsum(groups, axis=1) - groups).reshape(-1)
     order = jnp.argsort(probes.reshape(-1), stable=True).astype(jnp.int32)
     of = probes.reshape(-1)[order]
     pair = jnp.arange(count, dtype=jnp.int32)
     first = jnp.searchsorted(of, of, side="left").astype(jnp.int32)
     begins = (pair - first) % columns == 0
     head = jnp.sort(jnp.where(begins, pair, count))
-    return _Pairs(order // num_probes, of, place[order], head, jnp.sum(begins, dtype=jnp.int32))
+    return _Pairs(order // num_probes, of, places.reshape(-1)[order], head, jnp.sum(begins, dtype=jnp.int32))
 
 
 def _find(
@@ -120,16 +117,18 @@ def _find(
     """Returns slots `[Q, K]`, how many rows were scored for each query, and how many were left out."""
     index, num_queries = lists.index, vector.shape[0]
     _, probes = lax.top_k(vector @ lists.centroids.T, num_probes)  # [Q, P]
+    length = jnp.diff(index.offsets)[probes]  # [Q, P]
+    blocks = -(-length // PADDING)
+    ends = jnp.cumsum(blocks, axis=1) * _GROUPS  # of the groups of each list, among those of the query
+    places = ends - blocks * _GROUPS
     columns = min(_COLUMNS, num_queries)
-    pairs = _pair(lists, probes.astype(jnp.int32), columns)
+    pairs = _pair(probes.astype(jnp.int32), places, columns)
     size = -(-width // PADDING) * _GROUPS  # groups of a query
     allowed_rows = None  # the mask in the order of the lists
     if where is not None:
         allowed_rows = jnp.atleast_2d(jnp.pad(where[..., index.slots], ((0, 0),) * (where.ndim - 1) + ((0, PADDING),)))
     maxima = _maxima(lists, pairs, vector, allowed_rows, size, columns)  # [Q, groups]
-    length = jnp.diff(index.offsets)[probes]  # [Q, P]
-    ends = jnp.cumsum(_groups(lists, probes), axis=1)
-    room = (size - ends + _groups(lists, probes)) // _GROUPS * PADDING
+    room = (size - places) // _GROUPS * PADDING
     kept = jnp.sum(jnp.clip(room, 0, length), axis=1)
     lost = jnp.sum(length, axis=1) - kept
     groups = min(k + _SPARE, size)
@@ -181,7 +180,7 @@ def _best_of_tail(
         scores = jax.vmap(_keys.fine_scores, in_axes=(None, 0))(_keys.take_rows(keys, slots), vector)  # [Q, R]
         return best(jnp.where(shared, scores, -jnp.inf), jnp.broadcast_to(slots[None], scores.shape), count)
 
-    exact = jnp.promote_types(jnp.float32, vector.dtype)
+    exact = _keys.score_dtype(keys, vector)
     shape = (vector.shape[0], count)
     none = lambda: (jnp.full(shape, -jnp.inf, exact), jnp.full(shape, -1, jnp.int32))  # noqa: E731
     return lax.cond(index.tail_count > 0, score, none)
@@ -218,7 +217,7 @@ def _maxima(lists: Lists, pairs: _Pairs, vector: Array, allowed: Array | None, s
                 mask = mask if mask.shape[0] == 1 else mask.at[query].get(mode="clip")
                 scores = jnp.where(mask, scores, jnp.nan)
             folded = scores.reshape(columns, PADDING // _GROUPS, _GROUPS)
-            maxima = lax.reduce(folded, -jnp.inf, lambda a, b: jnp.where(b > a, b, a), (1,)) * times
+            maxima = lax.reduce(folded, jnp.float32(-jnp.inf), lambda a, b: jnp.where(b > a, b, a), (1,)) * times
             at = place[:, None] + block * _GROUPS + group[None]  # [columns, groups]
             rows = jnp.broadcast_to(query[:, None], at.shape)
             return table.at[rows, at].set(maxima, mode="drop", unique_indices=True)

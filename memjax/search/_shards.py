@@ -61,7 +61,7 @@ def shard_memory(mesh: Mesh, axis: str, memory: Memory) -> Memory:
 
     Returns:
         The same memory with its arrays where they belong. Of `ShapeDtypeStruct`s, the same with shardings: for
-        `memjax.training.checkpoints.load`, or for a memory that is made where it will lie, as in the second example.
+        `memjax.training.load_pytree`, or for a memory that is made where it will lie, as in the second example.
 
     Raises:
         ValueError: if the mesh has no such axis, or N is no multiple of S, as it cannot be with more devices than
@@ -79,6 +79,9 @@ def shard_memory(mesh: Mesh, axis: str, memory: Memory) -> Memory:
         >>> make = partial(mm.empty, 1000, jax.ShapeDtypeStruct((3,), jnp.float32), jnp.int32(0))
         >>> shapes = shard_memory(mesh, "slots", jax.eval_shape(make))
         >>> memory = jax.jit(make, out_shardings=jax.tree.map(lambda leaf: leaf.sharding, shapes))()
+
+    Reference: Weston et al. 2015, section 2: the memory, an array of slots.
+    Departs from the paper: the array is divided.
     """
     check_axis(mesh, axis)
     check_division(mesh, axis, memory)
@@ -97,6 +100,8 @@ def shard_memory(mesh: Mesh, axis: str, memory: Memory) -> Memory:
 
 def shard_index(mesh: Mesh, axis: str, make_fn: Callable[[Memory], PyTree], memory: Memory) -> PyTree:
     """Makes an index of each device's own slots, and gives it to the device.
+
+    It copies the whole memory to one host, and makes the parts there, one after another.
 
     Args:
         mesh: the mesh of `shard_memory`.

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from memjax import _checks
+from memjax.encoding import context_bags
 from memjax.losses import hinge, sample_one, softmax_margin
 from memjax.memory import Memory, gather, valid
 from memjax.models import MemNN
@@ -53,6 +54,7 @@ def make_memnn_loss(
     negatives: Literal["sampled", "all"] = "sampled",
     margin: float = 0.1,
     short_chains: Literal["no_loss", "repeat"] = "no_loss",
+    unseen: float = 0.0,
 ) -> ModelLossFn:
     """Makes the loss of a Memory Network that is told the supporting memories (strong supervision).
 
@@ -67,6 +69,8 @@ def make_memnn_loss(
         short_chains: what hops beyond a question's supports learn: nothing (`"no_loss"`), or to find the last
             support again (`"repeat"`). Adaptive memory learns to stop there. Questions with more supports than
             hops are taught the first ones.
+        unseen: d: with this probability a step takes a word for one that was never met, and knows it by a random half
+            of the words around it in the statements. The model needs `contexts`.
 
     Returns:
         `fn(model, batch, key) -> (loss, metrics)`: the mean over the batch, and `{"hops": .., "answer": ..}`, the
@@ -85,9 +89,10 @@ def make_memnn_loss(
         >>> sorted(metrics)
         ['answer', 'hops']
 
-    Reference: Weston et al. 2015, equations 6 to 8 and section 3.4.
+    Reference: Weston et al. 2015, equations 6 to 8, sections 3.4 and 3.5.
     Departs from the paper: `loss="softmax"`, `negatives="all"` and `short_chains` are ours; the sum over questions
-    is a mean.
+    is a mean. The paper does not say how words are drawn, and keeps all words around them: a new word is met a few
+    times only, so a part of them is kept here.
     """
     _checks.one_of("loss", loss, LOSSES)
     _checks.one_of("negatives", negatives, NEGATIVES)
@@ -103,11 +108,15 @@ def make_memnn_loss(
                 "short_chains: expected 'no_loss' for a model with exclude_found=True, got 'repeat': a memory "
                 "cannot be found again; build the model with exclude_found=False"
             )
-        sentences = jax.vmap(model.features)(batch.sentences)  # [M, W]
-        questions = jax.vmap(model.features)(batch.questions)  # [B, W]
+        if unseen:
+            unseen_key, key = jax.random.split(key)
+            model = _with_unseen(model, batch.sentences, unseen, unseen_key)
+        sentences = jax.vmap(model.features)(batch.sentences)  # [M, F]
+        candidates = model.output.embed_memory(sentences)["candidate"]  # [M, n]
+        questions = jax.vmap(model.features)(batch.questions)  # [B, F]
         memory = batch.memory()
         keys = jax.random.split(key, len(batch))
-        example = partial(example_loss, model, one_ranking, short_chains, sentences)
+        example = partial(example_loss, model, one_ranking, short_chains, sentences, candidates)
         hops, answer = jax.vmap(example)(questions, memory, batch.supports, batch.answers, keys)
         metrics = {"hops": hops.mean(), "answer": answer.mean()}
         return metrics["hops"] + metrics["answer"], metrics
@@ -115,11 +124,20 @@ def make_memnn_loss(
     return loss_fn
 
 
+def _with_unseen(model: MemNN, sentences: Array, unseen: float, key: Array) -> MemNN:
+    """The model that takes some of the words for unseen ones."""
+    word_key, context_key = jax.random.split(key)
+    bags = context_bags(sentences, model.num_features)
+    kept = jnp.where(jax.random.bernoulli(context_key, 0.5, bags.shape), bags, 0)
+    return model.with_unseen(jax.random.bernoulli(word_key, unseen, bags.shape[1:2]), kept)
+
+
 def example_loss(
     model: MemNN,
     rank: RankFn,
     short_chains: str,
     sentences: Array,
+    candidates: Array,
     question: Array,
     memory: Memory,
     supports: Array,
@@ -132,8 +150,9 @@ def example_loss(
         model: a Memory Network.
         rank: `fn(advantages [K], where [K], key)`, the loss of one ranking.
         short_chains: see `make_memnn_loss`.
-        sentences: `[M, W]`, features of the different sentences.
-        question: `[W]`, features.
+        sentences: `[M, F]`, features of the different sentences.
+        candidates: `[M, n]`, their embeddings.
+        question: `[F]`, features.
         memory: N slots with rows of `sentences` as keys.
         supports: int32 `[P]`.
         answers: int32 `[A]`, token ids.
@@ -145,9 +164,9 @@ def example_loss(
     adaptive = model.output.adaptive
     hops = min(model.output.hops, supports.shape[0] + 1) if adaptive else model.output.hops
     chain, taught = gold_chain(supports, hops, adaptive, short_chains)
-    found = sentences[gather(memory, chain).keys]  # [H, W]; the empty sentence, row 0, where there is none
+    found = sentences[gather(memory, chain).keys]  # [H, F]; the empty sentence, row 0, where there is none
     hop_key, answer_key = jax.random.split(key)
-    hop_losses = _hop_losses(model, rank, question, memory, sentences, chain, found, hop_key)
+    hop_losses = _hop_losses(model, rank, question, memory, sentences, candidates, chain, found, hop_key)
     answer_losses, spoken = _answer_losses(model, rank, question, found, chain >= 0, answers, answer_key)
     return jnp.where(taught, hop_losses, 0).sum(), jnp.where(spoken, answer_losses, 0).sum()
 
@@ -158,12 +177,13 @@ def _hop_losses(
     question: Array,
     memory: Memory,
     sentences: Array,
+    candidates: Array,
     chain: Array,
     found: Array,
     key: Array,
 ) -> Array:
     """The loss of each hop, `[H]`."""
-    scores = model.output.score_hops(question, found, memory.keys, sentences)
+    scores = model.output.score_hops(question, found, memory.keys, sentences, candidates)
     slots, times, choosable = scores.slots, memory.times, valid(memory)
     if scores.stop is not None:  # the stop slot is candidate N, older than all
         slots = jnp.append(slots, scores.stop[:, None], axis=1)  # [H, N + 1]

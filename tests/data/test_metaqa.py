@@ -49,35 +49,23 @@ def test_types_are_steps_with_the_side_that_is_known(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "message"),
+    ("read", "text", "line", "message"),
     [
-        ("a|b|c\na|b\n", 2, r"expected subject\|relation\|object, got 'a\|b'"),
-        ("a|b|c|d\n", 1, r"expected subject\|relation\|object"),
-        ("a||c\n", 1, r"expected subject\|relation\|object"),
-        (b"a|b|\xff\n", 1, "expected UTF-8 text, got byte 0xff"),
-        ("\n", None, "expected at least one triple, got an empty file"),
+        (metaqa.read_triples, "a|b|c\na|b\n", 2, r"expected subject\|relation\|object, got 'a\|b'"),
+        (metaqa.read_triples, "a|b|c|d\n", 1, r"expected subject\|relation\|object"),
+        (metaqa.read_triples, "a||c\n", 1, r"expected subject\|relation\|object"),
+        (metaqa.read_triples, b"a|b|\xff\n", 1, "expected UTF-8 text, got byte 0xff"),
+        (metaqa.read_triples, "\n", None, "expected at least one triple, got an empty file"),
+        (metaqa.read_questions, "who wrote [Fuzz]\n", 1, "expected question<TAB>answer"),
+        (metaqa.read_questions, "who wrote [Fuzz]\tAl|\n", 1, "expected question<TAB>answer"),
+        (metaqa.read_questions, "who wrote [Fuzz]\tAl\nwho wrote Fuzz\tAl\n", 2, "expected an entity in brackets"),
+        (metaqa.read_questions, "", None, "expected at least one question"),
     ],
 )
-def test_triples_that_read_otherwise_name_the_line(tmp_path, text, line, message):
-    path = _write(tmp_path / "kb.txt", text)
+def test_files_that_read_otherwise_name_the_line(tmp_path, read, text, line, message):
+    path = _write(tmp_path / "file.txt", text)
     with pytest.raises(DataError, match=message) as error:
-        metaqa.read_triples(path)
-    assert error.value.line == line
-
-
-@pytest.mark.parametrize(
-    ("text", "line", "message"),
-    [
-        ("who wrote [Fuzz]\n", 1, "expected question<TAB>answer"),
-        ("who wrote [Fuzz]\tAl|\n", 1, "expected question<TAB>answer"),
-        ("who wrote [Fuzz]\tAl\nwho wrote Fuzz\tAl\n", 2, "expected an entity in brackets"),
-        ("", None, "expected at least one question"),
-    ],
-)
-def test_questions_that_read_otherwise_name_the_line(tmp_path, text, line, message):
-    path = _write(tmp_path / "q.txt", text)
-    with pytest.raises(DataError, match=message) as error:
-        metaqa.read_questions(path)
+        read(path)
     assert error.value.line == line
 
 

@@ -178,6 +178,14 @@ def test_bad_input_is_refused(written):
         hashing.build(memory, jnp.full(V, -1))
     with pytest.raises(ValueError, match=r"words: expected token ids \[12, S\], a row for each slot"):
         hashing.build(memory, BUCKETS, memory.keys[:3])
+    row = jax.ShapeDtypeStruct((16,), jnp.int32)
+    large = jax.eval_shape(lambda: mm.empty(2**27 - 3, row, jnp.int32(0)))  # shapes alone
+    message = r"below 2\*\*31, postings of one index, got \(134217725 \+ 3\) x 16 = 2147483648; divide the memory"
+    with pytest.raises(ValueError, match=message):
+        hashing.build(large, BUCKETS, tail=3)
+    with pytest.raises(ValueError, match=message):
+        hashing.empty(large, BUCKETS, num_words=16, tail=3)
+    assert jax.eval_shape(lambda: hashing.empty(large, BUCKETS, num_words=16, tail=2)).slots.shape == (2**31 - 48,)
     with pytest.raises(ValueError, match="queries.words: expected token ids"):
         search.hashed(index, K, 8)(search.Queries(jnp.ones((1, V - 2))), memory)
     with pytest.raises(ValueError, match="width: expected an integer of at least 1, got 0"):

@@ -11,6 +11,7 @@ import pytest
 from flax import nnx
 
 from memjax import hashing, search
+from memjax.encoding import context_bags
 from memjax.memory import empty, oldest_slot, write
 from memjax.models import MemNN, candidates_of, supporting_memory
 from memjax.training import StoryBatch, make_memnn_loss, with_params
@@ -20,6 +21,12 @@ reference = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(reference)
 
 WORDS, FEATURES, SLOTS, SENTENCE = 9, 5, 7, 4
+EXTENSIONS = [
+    {"form": "nonlinear", "exact_match": "features", "hops": 3, "adaptive": True, "max_words": 2},
+    {"form": "nonlinear", "exact_match": "lambda", "hops": 2},
+    {"form": "multilinear", "places": 3, "hops": 2, "max_words": 2},
+]
+PLAIN = {"time": "signed", "adaptive": False, "exclude_found": True, "max_words": 1, "last_support": True}
 OPTIONS = [
     {
         "hops": hops,
@@ -39,14 +46,24 @@ OPTIONS = [
         (4, "signed", True, False, 2, False),
         (9, "signed", False, True, 1, True),
     ]
-]
+] + [{**PLAIN, **options} for options in EXTENSIONS]
+
+
+def embedding_of(words):
+    """The same embedding for the reference."""
+    array = lambda param: None if param is None else np.asarray(param[...])  # noqa: E731
+    match = None if words.match_weight is None else float(words.match_weight[...])
+    if "match" in words.roles:
+        match = np.asarray(words.weights[words.roles.index("match")])
+    return reference.Embedding(array(words.layer), array(words.places), match)
 
 
 def build(seed, **options):
     """A model with weights large enough for choices to differ, and the same parameters for the reference."""
     model = MemNN(WORDS, FEATURES, param_dtype=jnp.float64, rngs=nnx.Rngs(seed), **options)
     state = nnx.state(model, nnx.Param)
-    nnx.update(model, jax.tree.map(lambda leaf: leaf * 10, state))
+    larger = 3 if "form" in options else 10
+    nnx.update(model, jax.tree.map(lambda leaf: leaf * larger, state))
     roles = model.response.words.roles
     names = {"last_support": "last support"}
     parameters = reference.Parameters(
@@ -56,6 +73,8 @@ def build(seed, **options):
         U_R=np.asarray(model.response.words.weights[...]),
         stop_word=None if model.response.stop_word is None else np.asarray(model.response.stop_word[...]),
         R_copies=tuple(names.get(role, role) for role in roles),
+        E_O=embedding_of(model.output.words),
+        E_R=embedding_of(model.response.words),
     )
     return model, parameters
 
@@ -164,7 +183,7 @@ def expected_losses(parameters, options, question, sentences, supports, answers,
     return hops, reference.loss_R(parameters, question, told, words, wrong_words, 0.3, loss)
 
 
-@pytest.mark.parametrize("options", [OPTIONS[2], OPTIONS[3], OPTIONS[6]])
+@pytest.mark.parametrize("options", [OPTIONS[2], OPTIONS[3], OPTIONS[6], *OPTIONS[-3:]])
 def test_gradients_agree_with_finite_differences(options):
     model, _ = build(6, **options)
     rng = np.random.default_rng(7)
@@ -203,6 +222,9 @@ def test_supporting_memory_is_the_first_or_the_last_found():
         ({"time": "sined"}, "time: expected one of .*did you mean 'signed'"),
         ({"max_words": 0}, "max_words: expected"),
         ({"features": -1}, "features: expected"),
+        ({"form": "bilinear"}, "form: expected one of .*did you mean"),
+        ({"form": "multilinear", "places": 0}, "places: expected"),
+        ({"form": "multilinear", "exact_match": "lambda"}, "exact_match: expected 'none' with form 'multilinear'"),
     ],
 )
 def test_wrong_arguments_are_named(options, message):
@@ -244,3 +266,30 @@ def test_answers_are_the_same_over_any_search(options):
     few = search.hashed(rare, SLOTS, SLOTS * SENTENCE, keys_fn=candidates_of)
     hops = model(jnp.array([0, 1]), memory, search=few).hops  # no word, no bucket, no candidate
     assert hops.slots.tolist() == [-1] * options["hops"]
+
+
+@pytest.mark.parametrize("exact_match", ["none", "features"])
+def test_unseen_words_are_the_words_around_them(exact_match):
+    model = MemNN(WORDS, FEATURES, contexts=True, exact_match=exact_match, param_dtype=jnp.float64, rngs=nnx.Rngs(0))
+    sentences = np.random.default_rng(1).integers(0, WORDS + 2, (6, SENTENCE))
+    unseen = np.arange(WORDS) >= WORDS - 3
+    bags = context_bags(jnp.asarray(sentences), WORDS, jnp.float64)
+    changed = jax.jit(lambda model: nnx.to_pure_dict(nnx.state(model.with_unseen(jnp.asarray(unseen), bags))))(model)
+    for part in ("output", "response"):
+        words = getattr(model, part).words
+        for role, rows in enumerate(changed[part]["words"]["weights"]):
+            contexts = np.asarray(words.contexts[int(words.roles[role] == "match")])
+            for word in range(WORDS):
+                expected = words.weights[role, word]
+                if unseen[word] and np.any(np.asarray(bags)[:, word, ~unseen]):
+                    expected = reference.unseen_word(word + 2, sentences, contexts, ~unseen)
+                np.testing.assert_allclose(rows[word], expected, rtol=1e-12)
+    with pytest.raises(ValueError, match="contexts: expected dictionaries with contexts=True"):
+        build(0)[0].with_unseen(jnp.asarray(unseen), bags)
+
+
+def test_words_that_match_and_a_search_by_embeddings_are_an_error():
+    model, _ = build(0, exact_match="lambda")
+    memory = remember(model, story(np.random.default_rng(0))[0])
+    with pytest.raises(ValueError, match="search: expected None for a model with exact_match"):
+        model(jnp.array([2, 3]), memory, search=search.exact(2, keys_fn=candidates_of))

@@ -63,6 +63,29 @@ def test_a_merged_tail_equals_lists_built_anew(written):
     assert sorted(merged.slots[: N - 2].tolist()) == sorted(built.index.slots[: N - 2].tolist())
 
 
+def test_a_tail_of_one_is_merged_at_every_write_with_its_codes():
+    keys = jnp.array([[1.0, 0.0], [0.0, 2.0], [3.0, 0.1]])
+    memory = mm.empty(4, keys[0], jnp.int32(0))
+    lists = hashing.build_lists(memory, jnp.eye(2), tail=1)
+    write = jax.jit(hashing.write_to_lists)
+    for number, key in enumerate(keys):
+        memory, lists = write(memory, lists, key, jnp.int32(number))
+    merged = lists.index.slots[:2]
+    expected = jnp.round(127 * keys[merged] / keys[merged].max(axis=1, keepdims=True))
+    np.testing.assert_array_equal(lists.codes[:2], expected)
+    assert probed(lists, 2, 1024)(search.Queries(jnp.ones((1, 2))), memory).slots.tolist() == [[2, 1, 0, -1]]
+
+
+@pytest.mark.parametrize(("kept", "asked"), [(jnp.float64, jnp.float32), (jnp.float32, jnp.float64)])
+def test_scores_have_the_precision_of_the_keys(kept, asked):
+    with jax.enable_x64(True):
+        memory = mm.empty(4, jnp.zeros(2, kept), jnp.int32(0))
+        lists = hashing.build_lists(memory, jnp.eye(2, dtype=kept), tail=2)
+        queries = search.Queries(jnp.ones((1, 2), asked))
+        hits = jax.eval_shape(search.probed(lists, K, 2, 1024), queries, memory)  # traced, not compiled
+        assert hits.scores.dtype == kept
+
+
 def test_what_does_not_fit_the_width_is_counted():
     keys = jnp.concatenate([jnp.ones((600, 2)), jnp.full((40, 2), -1.0)])
     memory = mm.write_many(mm.empty(640, keys[0], jnp.int32(0)), keys, jnp.zeros(640, jnp.int32))
