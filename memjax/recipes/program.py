@@ -132,8 +132,8 @@ def _program(config: AnsweringConfig, num_words: int, num_ngrams: int, steps: in
         trained = with_params(model, params)
         if config.unseen:  # what is known of a word changes with each statement, and so do the keys
             told = jnp.where(valid(memory)[:, None], memory.values, PAD)
-            bags = context_bags(told, model.num_features)
-            trained = trained.with_unseen(jnp.arange(model.num_features) >= num_known, bags)
+            bags = context_bags(told, trained.num_features)
+            trained = trained.with_unseen(jnp.arange(trained.num_features) >= num_known, bags)
         if config.unseen or config.variables:  # and a question may change what its story reads like
             memory = dataclasses.replace(memory, keys=jax.vmap(trained.embed)(memory.values))
         return trained(question, memory)
