@@ -6,12 +6,14 @@ from memjax.training.checkpoints import load_pytree, save_pytree
 from memjax.training.evaluation import Predictions, accuracy, predict
 from memjax.training.facts import FactBatch, Facts, make_facts_loss
 from memjax.training.ranking import make_memnn_loss
+from memjax.training.segments import SegmentBatch, make_segment_loss
 from memjax.training.state import TrainState, create_state, make_epoch, make_step, with_params
 
 __all__ = [
     "FactBatch",
     "Facts",
     "Predictions",
+    "SegmentBatch",
     "StoryBatch",
     "TrainState",
     "accuracy",
@@ -20,6 +22,7 @@ __all__ = [
     "make_epoch",
     "make_facts_loss",
     "make_memnn_loss",
+    "make_segment_loss",
     "make_step",
     "predict",
     "save_pytree",
