@@ -3,11 +3,16 @@
 
 import dataclasses
 import os
+from typing import Any
 
 import numpy as np
 
 from memjax.data import Example, Vocabulary, babi, metaqa, simulation, token_lists
 from memjax.data.facts import KnowledgeGraph
+from memjax.data.streams import Stream
+
+#: Told sentence by sentence; or as a stream of words, which is cut into segments first.
+Told = tuple[Example, ...] | Stream
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,8 +25,8 @@ class Splits:
         vocabulary: the words of `train`.
     """
 
-    train: tuple[Example, ...]
-    valid: tuple[Example, ...]
+    train: Told
+    valid: Told
     vocabulary: Vocabulary
 
 
@@ -43,21 +48,18 @@ class Simulation:
     """Statements that a question sees."""
     world_seed: int = 0
     """Which world."""
+    stream: bool = False
+    """Statements come as one stream of words without marks, joined by "and then" and the like; a segmenter cuts it."""
 
-    def examples(self, split: str) -> tuple[Example, ...]:
+    def examples(self, split: str) -> Told:
         """The examples of a split: train, valid or test."""
-        return tuple(
-            simulation.generate(
-                self.world_seed,
-                split,
-                num_statements=self.num_statements,
-                num_questions=self.num_questions,
-                difficulty=self.difficulty,
-                objects=self.objects,
-                before=self.before,
-                window=self.window,
-            )
-        )
+        settings: dict[str, Any] = {
+            name: getattr(self, name)
+            for name in ("num_statements", "num_questions", "difficulty", "objects", "before", "window")
+        }
+        if self.stream:
+            return simulation.generate_stream(self.world_seed, split, **settings)
+        return tuple(simulation.generate(self.world_seed, split, **settings))
 
     @property
     def has_valid(self) -> bool:
@@ -148,10 +150,11 @@ def load_splits(corpus: Corpus) -> Splits:
         (10, 10)
     """
     train = corpus.examples("train")
-    valid = corpus.examples("valid") if corpus.has_valid else ()
-    return Splits(train, valid, Vocabulary.build(token_lists(train)))
+    valid: Told = corpus.examples("valid") if corpus.has_valid else ()
+    words = train.token_lists() if isinstance(train, Stream) else token_lists(train)
+    return Splits(train, valid, Vocabulary.build(words))
 
 
-def load_test(corpus: Corpus) -> tuple[Example, ...]:
+def load_test(corpus: Corpus) -> Told:
     """Reads the test set; only evaluation calls it."""
     return corpus.examples("test")

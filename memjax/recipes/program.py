@@ -27,6 +27,9 @@ from memjax.training import (
 )
 from memjax.typing import Array, PyTree
 
+#: Words of a statement, a segment or a question, at most.
+MAX_SENTENCE = 64
+
 
 @dataclasses.dataclass(frozen=True)
 class Program:
