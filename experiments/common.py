@@ -14,8 +14,9 @@ import jax
 import numpy as np
 
 import memjax
+from memjax.data.streams import Stream
 from memjax.errors import DataError, RunError
-from memjax.recipes import AnsweringConfig, load_splits, load_test, progress, train
+from memjax.recipes import AnsweringConfig, Corpus, load_splits, load_test, progress, train
 from memjax.recipes.config import Config, to_json
 from memjax.training.checkpoints import describe_difference
 from memjax.training.files import read_json, write_json, write_text
@@ -68,13 +69,28 @@ class Rows:
 
 
 def accuracy(
-    title: str, config: AnsweringConfig, seeds: int, split: Literal["valid", "test"]
+    title: str, config: AnsweringConfig, seeds: int, split: Literal["valid", "test"], tested: Corpus | None = None
 ) -> dict[str, list[float]]:
-    """Trains seeds side by side and measures each: `memjax.recipes.Trained.evaluate`."""
+    """Trains seeds and measures each: `memjax.recipes.Trained.evaluate`.
+
+    Args:
+        title: of the progress bar.
+        config: the configuration.
+        seeds: trained side by side; one after the other on a stream of words, which each cuts with its own segmenter.
+        split: what to measure on.
+        tested: the corpus of that; `config.corpus` by default.
+    """
     splits = load_splits(config.corpus, config.ngrams, config.variables)
-    with progress(title) as report:
-        trained = train(config, seeds=tuple(range(seeds)), splits=splits, report=report)
-    return trained.evaluate(splits.valid if split == "valid" else load_test(config.corpus))
+    tested = config.corpus if tested is None else tested
+    examples = load_test(tested) if split == "test" else tested.examples(split)
+    alone = isinstance(splits.train, Stream)
+    results: dict[str, list[float]] = {}
+    for group in [(seed,) for seed in range(seeds)] if alone else [tuple(range(seeds))]:
+        with progress(f"{title}, seed {group[0]}" if alone else title) as report:
+            trained = train(config, seeds=group, splits=splits, report=report)
+        for name, values in trained.evaluate(examples).items():
+            results.setdefault(name, []).extend(values)
+    return results
 
 
 def environment() -> dict[str, str]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recurrent networks of the Memory Networks paper: R that writes sentences (Table 6), and its baselines (Table 5).
+"""Recurrent networks of the Memory Networks paper: R that writes sentences (Table 6), baselines (Tables 3, 5 and 6).
 
 `python -m experiments.sentences` trains on 7,000 statements and 3,000 questions and tests once on as many new ones.
 Settings were chosen on the validation stream; the last epoch counts.
@@ -8,14 +8,13 @@ Settings were chosen on the validation stream; the last epoch counts.
 import dataclasses
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from experiments import common
-from experiments.simulation import COLUMNS
+from experiments import common, simulation
 from memjax.recipes import AnsweringConfig, BaselineConfig, Simulation, load_splits, load_test, progress, train_baseline
 
-_LAST = "D5 actor + object"
-_RESPONDER = AnsweringConfig(corpus=COLUMNS[_LAST], epochs=20, response="lstm")
+_HARDEST = Simulation(difficulty=5)
+_RESPONDER = AnsweringConfig(corpus=_HARDEST, epochs=20, response="lstm")
 _BASELINE = BaselineConfig()
 
 
@@ -23,28 +22,31 @@ def _words_only(cell: Literal["rnn", "lstm"], corpus: Simulation) -> BaselineCon
     return dataclasses.replace(_BASELINE, cell=cell, corpus=corpus)
 
 
+def _baselines(table: int, cell: Literal["rnn", "lstm"], *numbers: str) -> dict[str, tuple[BaselineConfig, str]]:
+    columns = simulation.TABLES[table].columns.items()
+    return {name: (_words_only(cell, corpus), paper) for (name, corpus), paper in zip(columns, numbers, strict=True)}
+
+
 #: For each table of the paper its rows, and for each row its columns: what is trained, and the paper's number.
-TABLES: dict[str, dict[str, dict[str, tuple[AnsweringConfig | BaselineConfig, str]]]] = {
+TABLES: dict[str, dict[str, dict[str, tuple[Any, str]]]] = {
     "6": {
         cell.upper(): {
             "fed [x, m_o1, m_o2]": (dataclasses.replace(_RESPONDER, response=cell), found),
-            "fed words only": (dataclasses.replace(_words_only(cell, COLUMNS[_LAST]), answer="sentence"), alone),
+            "fed words only": (dataclasses.replace(_words_only(cell, _HARDEST), answer="sentence"), alone),
         }
         for cell, found, alone in (("rnn", "68.83", "13.97"), ("lstm", "90.98", "14.01"))
     },
-    "5": {
-        cell.upper(): {
-            column: (_words_only(cell, corpus), number)
-            for (column, corpus), number in zip(COLUMNS.items(), numbers, strict=True)
-        }
-        for cell, numbers in (("rnn", ("100", "58", "29", "17")), ("lstm", ("", "", "", "")))
+    "5": {"RNN": _baselines(5, "rnn", "100", "58", "29", "17")},
+    "3": {
+        "RNN": _baselines(3, "rnn", "100", "60.9", "27.9", "23.8", "17.8"),
+        "LSTM": _baselines(3, "lstm", "100", "64.8", "49.1", "35.2", "29.0"),
     },
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Tables 5 and 6, the recurrent networks."""
+    """Tables 6, 5 and 3, the recurrent networks."""
 
     folder: Path = Path("runs/sentences")
     """The run folder; cells of a table that it holds already are not measured again."""
@@ -54,8 +56,6 @@ class Config:
     """Which stream is measured; settings are chosen on valid."""
     tables: tuple[str, ...] = tuple(TABLES)
     """Which tables."""
-    rows: tuple[str, ...] = ("RNN", "LSTM")
-    """Which rows of them."""
 
 
 def measure(title: str, config: AnsweringConfig | BaselineConfig, seeds: int, split: Literal["valid", "test"]) -> dict:
@@ -70,22 +70,21 @@ def measure(title: str, config: AnsweringConfig | BaselineConfig, seeds: int, sp
 
 def main(config: Config) -> None:
     """Trains and measures every cell of the tables."""
-    for what, asked, known in (("tables", config.tables, TABLES), ("rows", config.rows, TABLES["6"])):
-        if unknown := [name for name in asked if name not in known]:
-            raise ValueError(f"{what}: expected some of {list(known)}, got {unknown}")
+    if unknown := [name for name in config.tables if name not in TABLES]:
+        raise ValueError(f"tables: expected some of {list(TABLES)}, got {unknown}")
     kept = common.Rows(config.folder, config, {"seeds": config.seeds, "split": config.split})
     done = []
     for name in config.tables:
-        table = []
-        for row in config.rows:
-            cells = [row]
-            for column, (settings, paper) in TABLES[name][row].items():
+        table, columns = [], []
+        for row, cells_of_row in TABLES[name].items():
+            cells, columns = [row], list(cells_of_row)
+            for column, (settings, paper) in cells_of_row.items():
                 title = f"table {name} | {row} | {column}"
                 fn = partial(measure, title, settings, config.seeds, config.split)
                 accuracy = kept.measure(title, settings, fn)["accuracy"]
-                cells.append(common.spread(accuracy, digits=2) + (f" [{paper}]" if paper else ""))
+                cells.append(f"{common.spread(accuracy, digits=2)} [{paper}]")
             table.append(cells)
-        header = [f"table {name}: {config.split} accuracy, % [paper]", *TABLES[name][config.rows[0]]]
+        header = [f"table {name}: {config.split} accuracy, % [paper]", *columns]
         done.append(common.markdown(header, table))
     common.finish(config.folder, "\n\n".join(done))
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from memjax.data.stories import Example, tokenize
+from memjax.data.streams import StreamQuestion
 from memjax.data.vocabulary import Vocabulary
 
 
@@ -25,7 +26,7 @@ class Prompts:
     answers: np.ndarray
 
 
-def reply_words(example: Example) -> list[str]:
+def reply_words(example: Example | StreamQuestion) -> list[str]:
     """The words of the answer as a sentence; of the answer itself where the corpus has no sentences.
 
     Example:

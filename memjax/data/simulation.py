@@ -3,11 +3,12 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from memjax.data.stories import Example
+from memjax.data.streams import CONNECTIVES, Stream, StreamQuestion, join
 from memjax.data.world import DEFAULT_WORLD, Action, World, WorldState
 
 SPLITS = ("train", "valid", "test")
@@ -132,6 +133,55 @@ def _worded(dice: _Dice, name: str, pronoun: str, be: str, when: str, found: _Fo
     return f"Where {be} {name}{when} ?", response[0].upper() + response[1:], found
 
 
+def _tell(
+    seed: int,
+    split: str,
+    *,
+    num_statements: int = 7000,
+    num_questions: int = 3000,
+    difficulty: int = 1,
+    objects: bool = True,
+    before: bool = False,
+    window: int = 128,
+    world: World = DEFAULT_WORLD,
+) -> tuple[list[str], list[tuple[int, Example]]]:
+    """Tells all statements of a stream, and each question with the index of the statement that it comes after."""
+    given = ("seed", seed, 0), ("num_statements", num_statements, 1), ("num_questions", num_questions, 1)
+    for name, value, low in (*given, ("difficulty", difficulty, 1), ("window", window, 1)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < low:
+            raise ValueError(f"{name}: expected an integer of at least {low}, got {value!r}")
+    if split not in SPLITS:
+        raise ValueError(f"split: expected one of {list(SPLITS)}, got {split!r}")
+    dice = _Dice(seed, SPLITS.index(split))
+    world = world if objects else dataclasses.replace(world, actions=("go",))
+    state = WorldState(world, {name: dice.choice(world.rooms) for name in (*world.actors, *world.objects)})
+    actions: list[Action] = []
+    for _ in range(num_statements):
+        choices = state.valid(dice.choice(world.actors))
+        # The command first, then its target: long stays in a room, so that supports can be far back.
+        command = dice.choice(list(dict.fromkeys(action.command for action in choices)))
+        actions.append(dice.choice([action for action in choices if action.command == command]))
+        state.apply(actions[-1])
+    texts = [_statement(action, dice) for action in actions]
+    examples: list[tuple[int, Example]] = []
+    while len(examples) < num_questions:
+        asked = len(examples)
+        for now in dice.shuffled(range(num_statements)):  # A second round only for more questions than statements.
+            seen = slice(max(0, now + 1 - window), now + 1)
+            question = _ask(world, actions[seen], dice, difficulty, before)
+            if question is not None:
+                text, response, (answer, supports) = question
+                examples.append((now, Example(tuple(texts[seen]), text, (answer,), supports, response)))
+                if len(examples) == num_questions:
+                    break
+        if len(examples) == asked:
+            raise ValueError(
+                f"num_statements, window: expected enough to answer a question, got {num_statements} and {window}; "
+                "raise them"
+            )
+    return texts, sorted(examples, key=lambda pair: pair[0])
+
+
 def generate(
     seed: int,
     split: str,
@@ -182,37 +232,53 @@ def generate(
     supports are up to 65 steps back); every question is one that what it sees answers, where the paper takes answers
     from the state of the world; the law of the random actions and the words of the responses, which it does not print.
     """
-    given = ("seed", seed, 0), ("num_statements", num_statements, 1), ("num_questions", num_questions, 1)
-    for name, value, low in (*given, ("difficulty", difficulty, 1), ("window", window, 1)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < low:
-            raise ValueError(f"{name}: expected an integer of at least {low}, got {value!r}")
-    if split not in SPLITS:
-        raise ValueError(f"split: expected one of {list(SPLITS)}, got {split!r}")
-    dice = _Dice(seed, SPLITS.index(split))
-    world = world if objects else dataclasses.replace(world, actions=("go",))
-    state = WorldState(world, {name: dice.choice(world.rooms) for name in (*world.actors, *world.objects)})
-    actions: list[Action] = []
-    for _ in range(num_statements):
-        choices = state.valid(dice.choice(world.actors))
-        # The command first, then its target: long stays in a room, so that supports can be far back.
-        command = dice.choice(list(dict.fromkeys(action.command for action in choices)))
-        actions.append(dice.choice([action for action in choices if action.command == command]))
-        state.apply(actions[-1])
-    texts = [_statement(action, dice) for action in actions]
-    examples: list[tuple[int, Example]] = []
-    while len(examples) < num_questions:
-        asked = len(examples)
-        for now in dice.shuffled(range(num_statements)):  # A second round only for more questions than statements.
-            seen = slice(max(0, now + 1 - window), now + 1)
-            question = _ask(world, actions[seen], dice, difficulty, before)
-            if question is not None:
-                text, response, (answer, supports) = question
-                examples.append((now, Example(tuple(texts[seen]), text, (answer,), supports, response)))
-                if len(examples) == num_questions:
-                    break
-        if len(examples) == asked:
-            raise ValueError(
-                f"num_statements, window: expected enough to answer a question, got {num_statements} and {window}; "
-                "raise them"
-            )
-    return [example for _, example in sorted(examples, key=lambda pair: pair[0])]
+    _, asked = _tell(
+        seed,
+        split,
+        num_statements=num_statements,
+        num_questions=num_questions,
+        difficulty=difficulty,
+        objects=objects,
+        before=before,
+        window=window,
+        world=world,
+    )
+    return [example for _, example in asked]
+
+
+def generate_stream(seed: int, split: str, **settings: Any) -> Stream:
+    """Makes the same world as `generate`, told as one stream of words: statements are joined at random.
+
+    Args:
+        seed: as of `generate`.
+        split: likewise.
+        **settings: the other arguments of `generate`.
+
+    Returns:
+        The words without marks, with the statements and the questions of `generate` for the same arguments.
+
+    Raises:
+        ValueError: as `generate`.
+
+    Example:
+        >>> stream = generate_stream(0, "train", num_statements=3, num_questions=1, objects=False)
+        >>> " ".join(stream.words)
+        'joe journeyed to the bathroom later fred went back to the bedroom bill went to the office'
+        >>> stream.ends
+        (5, 12, 17)
+        >>> stream.questions[0].question, stream.questions[0].told, stream.questions[0].supports
+        ('Where is Joe ?', 1, (0,))
+
+    Reference: Weston et al. 2015, section 3.2 and Appendix A.
+    Departs from the paper: as `generate`; the marks among the connectives are dropped, so that "." and ";" leave
+    nothing.
+    """
+    texts, asked = _tell(seed, split, **settings)
+    dice = _Dice(seed, SPLITS.index(split), 1)
+    questions = []
+    for now, example in asked:
+        first = now + 1 - len(example.statements)
+        supports = tuple(first + support for support in example.supports)
+        questions.append(StreamQuestion(now + 1, example.question, example.answers, supports, example.response))
+    window = settings.get("window", 128)
+    return join(texts, [dice.choice(CONNECTIVES) for _ in texts[1:]], questions, window)

@@ -8,11 +8,11 @@ import numpy as np
 
 from memjax.data.vocabulary import Vocabulary
 
-_MARKS = str.maketrans({".": None, "?": None, "!": None, ",": " "})
+_MARKS = str.maketrans({".": None, "?": None, "!": None, ",": " ", ";": " "})
 
 
 def tokenize(text: str) -> list[str]:
-    """Splits a sentence into lower-case words; `.`, `?` and `!` are dropped, `,` separates, articles stay.
+    """Splits a sentence into lower-case words; `.`, `?` and `!` are dropped, `,` and `;` separate, articles stay.
 
     Args:
         text: a statement, a question or an answer.

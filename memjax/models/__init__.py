@@ -4,17 +4,21 @@
 from memjax.models.facts import FactMemNN, FactQuery
 from memjax.models.memnn import MAX_ADAPTIVE_HOPS, Answer, HopScores, MemNN, OutputMap, candidates_of
 from memjax.models.responders import WordResponder, supporting_memory
+from memjax.models.segmenter import Cuts, Hearing, Segmenter
 from memjax.models.sentence_memnn import SentenceMemNN
 from memjax.models.sentence_responder import SentenceResponder, Sentences, join_sentences
 
 __all__ = [
     "MAX_ADAPTIVE_HOPS",
     "Answer",
+    "Cuts",
     "FactMemNN",
     "FactQuery",
+    "Hearing",
     "HopScores",
     "MemNN",
     "OutputMap",
+    "Segmenter",
     "SentenceMemNN",
     "SentenceResponder",
     "Sentences",

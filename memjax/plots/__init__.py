@@ -3,5 +3,6 @@
 
 from memjax.plots.attention import attention_arcs, attention_map
 from memjax.plots.hops import hop_scores
+from memjax.plots.segments import segment_scores
 
-__all__ = ["attention_arcs", "attention_map", "hop_scores"]
+__all__ = ["attention_arcs", "attention_map", "hop_scores", "segment_scores"]

@@ -7,6 +7,7 @@ from memjax.recipes.config import ADAPTIVE, PAPER, RECIPES, AnsweringConfig, Bas
 from memjax.recipes.corpora import Babi, Corpus, MetaQA, Simulation, Splits, load_splits, load_test
 from memjax.recipes.knowledge import TrainedKnowledge, load_knowledge, train_knowledge
 from memjax.recipes.knowledge_base import KnowledgeBase, KnowledgeReply, evaluate_knowledge, measure_knowledge
+from memjax.recipes.listener import Heard, Listener
 from memjax.recipes.progress import progress
 from memjax.recipes.train import Trained, evaluate, load, train
 
@@ -19,9 +20,11 @@ __all__ = [
     "Babi",
     "BaselineConfig",
     "Corpus",
+    "Heard",
     "KnowledgeBase",
     "KnowledgeConfig",
     "KnowledgeReply",
+    "Listener",
     "MetaQA",
     "Reply",
     "Simulation",

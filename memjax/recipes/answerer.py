@@ -10,11 +10,9 @@ import numpy as np
 
 from memjax import data
 from memjax.memory import Memory, empty
+from memjax.recipes.program import MAX_SENTENCE
 from memjax.recipes.train import Trained, load
 from memjax.typing import NUM_SPECIAL, PAD, UNKNOWN, Array
-
-#: Words of a statement or a question, at most.
-MAX_SENTENCE = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,9 +122,7 @@ class Answerer:
         """
         tokens, unknown = self._encode("statement", statement)
         self._memory = self._program.tell(self._params, self._memory, tokens)
-        self._told[self._count] = statement
-        self._told.pop(self._count - self._memory.num_slots, None)
-        self._count += 1
+        self._remember(statement)
         return unknown
 
     def ask(self, question: str) -> Reply:
@@ -171,6 +167,12 @@ class Answerer:
         self._memory = jax.tree.map(jnp.zeros_like, self._memory)
         self._memory = dataclasses.replace(self._memory, times=self._memory.times - 1)
         self._told, self._count, self._new_words = {}, 0, {}
+
+    def _remember(self, text: str) -> None:
+        """Keeps the text of what was written last."""
+        self._told[self._count] = text
+        self._told.pop(self._count - self._memory.num_slots, None)
+        self._count += 1
 
     def _encode(self, name: str, text: str) -> tuple[Array, tuple[str, ...]]:
         words = data.tokenize(text)

@@ -3,7 +3,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +11,10 @@ import optax
 from flax import nnx
 
 from memjax import data
+from memjax.data.streams import Stream, cut
 from memjax.models import SentenceResponder
 from memjax.recipes.config import BaselineConfig
-from memjax.recipes.corpora import Simulation, Splits, load_splits, with_replies
+from memjax.recipes.corpora import Simulation, Splits, Told, load_splits, with_replies
 from memjax.recipes.fit import ReportFn, check_seeds, fit
 from memjax.recipes.program import over_seeds
 from memjax.training import (
@@ -88,11 +89,11 @@ class TrainedBaseline:
     program: BaselineProgram
     params: PyTree  # leaves [R, ...]
 
-    def evaluate(self, examples: tuple[data.Example, ...]) -> dict[str, list[float]]:
+    def evaluate(self, examples: Told) -> dict[str, list[float]]:
         """Accuracy on examples, for each seed, in percent.
 
         Args:
-            examples: questions with answers.
+            examples: questions with answers, over sentences or a stream of words.
 
         Returns:
             `{"accuracy": [R]}`; what is right: `memjax.training.is_right`.
@@ -141,12 +142,14 @@ def train_baseline(
     return TrainedBaseline(config, vocabulary, program, params)
 
 
-def _encode(config: BaselineConfig, examples: Sequence[data.Example], vocabulary: data.Vocabulary) -> ReplyBatch:
+def _encode(config: BaselineConfig, told: Told, vocabulary: data.Vocabulary) -> ReplyBatch:
+    stream = isinstance(told, Stream)
+    examples = cut(told, told.ends) if isinstance(told, Stream) else told
     encoded = data.encode_prompts(
         examples,
         vocabulary,
         statements=config.statements,
-        marks=config.marks,
+        marks=not stream,  # nothing shows where a statement of a stream ends
         sentences=config.answer == "sentence",
         multiple=16,  # so that the splits share programs
     )

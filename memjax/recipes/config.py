@@ -190,8 +190,6 @@ class BaselineConfig:
     """What it learns to write: the words of the answer, or the sentence."""
     statements: int = 8
     """How many of the latest statements it reads."""
-    marks: bool = True
-    """A mark follows each statement; a stream of words has none."""
     features: int = 32
     """n, size of the embeddings."""
     hidden_features: int = 64

@@ -3,6 +3,7 @@
 
 import dataclasses
 import os
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,10 @@ from memjax.data import (
     token_lists,
 )
 from memjax.data.facts import KnowledgeGraph
+from memjax.data.streams import Stream
+
+#: Told sentence by sentence; or as a stream of words, which is cut into segments first.
+Told = tuple[Example, ...] | Stream
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +35,8 @@ class Splits:
         vocabulary: the words of `train`.
     """
 
-    train: tuple[Example, ...]
-    valid: tuple[Example, ...]
+    train: Told
+    valid: Told
     vocabulary: Vocabulary
 
 
@@ -53,21 +58,18 @@ class Simulation:
     """Statements that a question sees."""
     world_seed: int = 0
     """Which world."""
+    stream: bool = False
+    """Statements come as one stream of words without marks, joined by "and then" and the like; a segmenter cuts it."""
 
-    def examples(self, split: str) -> tuple[Example, ...]:
+    def examples(self, split: str) -> Told:
         """The examples of a split: train, valid or test."""
-        return tuple(
-            simulation.generate(
-                self.world_seed,
-                split,
-                num_statements=self.num_statements,
-                num_questions=self.num_questions,
-                difficulty=self.difficulty,
-                objects=self.objects,
-                before=self.before,
-                window=self.window,
-            )
-        )
+        settings: dict[str, Any] = {
+            name: getattr(self, name)
+            for name in ("num_statements", "num_questions", "difficulty", "objects", "before", "window")
+        }
+        if self.stream:
+            return simulation.generate_stream(self.world_seed, split, **settings)
+        return tuple(simulation.generate(self.world_seed, split, **settings))
 
     @property
     def has_valid(self) -> bool:
@@ -163,7 +165,11 @@ def load_splits(corpus: Corpus, ngrams: int = 1, variables: bool = False) -> Spl
         (10, 10)
     """
     train = corpus.examples("train")
-    valid = corpus.examples("valid") if corpus.has_valid else ()
+    valid: Told = corpus.examples("valid") if corpus.has_valid else ()
+    if isinstance(train, Stream):
+        if variables:
+            raise ValueError("variables: expected False for a stream of words, got True; pass --no-variables")
+        return Splits(train, valid, Vocabulary.build(train.token_lists(), ngrams))
     words = function_words(train) if variables else None
     read = train if words is None else [bind(example, words) for example in train]
     return Splits(train, valid, Vocabulary.build(token_lists(read), ngrams, words))
@@ -177,10 +183,11 @@ def with_replies(splits: Splits) -> Splits:
         >>> "believe" in splits.vocabulary, "believe" in with_replies(splits).vocabulary
         (False, True)
     """
-    words = {*splits.vocabulary.words, *(word for example in splits.train for word in reply_words(example))}
+    asked = splits.train.questions if isinstance(splits.train, Stream) else splits.train
+    words = {*splits.vocabulary.words, *(word for question in asked for word in reply_words(question))}
     return dataclasses.replace(splits, vocabulary=dataclasses.replace(splits.vocabulary, words=tuple(sorted(words))))
 
 
-def load_test(corpus: Corpus) -> tuple[Example, ...]:
+def load_test(corpus: Corpus) -> Told:
     """Reads the test set; only evaluation calls it."""
     return corpus.examples("test")

@@ -16,7 +16,7 @@ from memjax.encoding import context_bags
 from memjax.memory import Memory, oldest_slot, valid, write
 from memjax.models import Answer, MemNN, SentenceMemNN, SentenceResponder
 from memjax.recipes.config import AnsweringConfig
-from memjax.recipes.corpora import Simulation, Splits
+from memjax.recipes.corpora import Simulation
 from memjax.training import (
     SpokenStories,
     StoryBatch,
@@ -34,6 +34,9 @@ from memjax.typing import PAD, Array, PyTree
 
 #: Words that a model trained for unseen words can be told beside those that training met.
 NEW_WORDS = 32
+
+#: Words of a statement, a segment or a question, at most.
+MAX_SENTENCE = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,13 +187,14 @@ def encode(examples: Sequence[data.Example], vocabulary: data.Vocabulary) -> Sto
     return StoryBatch.from_stories(data.encode(examples, vocabulary, **rounded))
 
 
-def encode_taught(config: AnsweringConfig, splits: Splits) -> StoryBatch | SpokenStories:
+def encode_taught(
+    config: AnsweringConfig, examples: Sequence[data.Example], vocabulary: data.Vocabulary
+) -> StoryBatch | SpokenStories:
     """Puts training examples on the device: as `encode`, with the sentences that answer, where R writes any."""
-    stories = encode(splits.train, splits.vocabulary)
+    stories = encode(examples, vocabulary)
     if config.response == "word":
         return stories
-    replies = data.encode_replies(splits.train, splits.vocabulary)
-    return SpokenStories(stories, jnp.asarray(replies))
+    return SpokenStories(stories, jnp.asarray(data.encode_replies(examples, vocabulary)))
 
 
 def _round_up(size: int, multiple: int) -> int:

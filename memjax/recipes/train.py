@@ -4,13 +4,17 @@
 import dataclasses
 from pathlib import Path
 
+import jax.numpy as jnp
+
 from memjax import data
+from memjax.data.streams import Stream, agreement, cut
 from memjax.errors import RunError
 from memjax.recipes.config import AnsweringConfig
-from memjax.recipes.corpora import Babi, Splits, load_splits, load_test, with_replies
+from memjax.recipes.corpora import Babi, Splits, Told, load_splits, load_test, with_replies
 from memjax.recipes.fit import ReportFn, check_options, check_seeds, fit, restore_params, start_run
 from memjax.recipes.program import Program, build_program, encode, encode_taught
 from memjax.recipes.runs import Run, open_run, read_results
+from memjax.recipes.segmenting import TrainedSegmenter, fit_segmenter, load_segmenter
 from memjax.training.files import write_json
 from memjax.typing import PyTree
 
@@ -24,24 +28,37 @@ class Trained:
         vocabulary: the words of the training questions.
         program: the jitted functions.
         params: the parameters; leaves lead with the seeds.
+        segmenter: cuts streams of words; None where statements were told one by one.
     """
 
     config: AnsweringConfig
     vocabulary: data.Vocabulary
     program: Program
     params: PyTree  # leaves [R, ...]
+    segmenter: TrainedSegmenter | None = None
 
-    def evaluate(self, examples: tuple[data.Example, ...]) -> dict[str, list[float]]:
+    def evaluate(self, examples: Told) -> dict[str, list[float]]:
         """Accuracy on examples, for each seed, in percent.
 
         Args:
-            examples: questions with answers.
+            examples: questions with answers; or a stream, of which the words alone are used to cut it.
 
         Returns:
-            `{"accuracy": [R], "supports": [R]}`: answers right, and chains of supports right.
+            `{"accuracy": [R], "supports": [R]}`: answers right, and chains of supports right. Of a stream also
+            `boundaries` and `statements`: see `memjax.data.streams.agreement`.
+
+        Raises:
+            ValueError: if it is a stream, and there is no segmenter.
         """
+        agreements: dict[str, float] = {}
+        if isinstance(examples, Stream):
+            if self.segmenter is None:
+                raise ValueError("examples: expected statements told one by one, got a stream; train with --stream")
+            ends = self.segmenter.ends(examples)
+            agreements, examples = agreement(examples, ends), cut(examples, ends)
         metrics = self.program.evaluate(self.params, encode(examples, self.vocabulary))
-        return {name: [round(100 * float(value), 4) for value in values] for name, values in metrics.items()}
+        shares = {name: jnp.full(metrics["accuracy"].shape, share) for name, share in agreements.items()}
+        return {name: [round(100 * float(value), 4) for value in values] for name, values in (metrics | shares).items()}
 
 
 def train(
@@ -59,7 +76,8 @@ def train(
 
     Args:
         config: the configuration.
-        seeds: train several models side by side, along an axis of one program; `config.seed` alone by default.
+        seeds: train several models side by side, along an axis of one program; `config.seed` alone by default. A
+            segmenter is trained with the first, and cuts for all.
         splits: the examples, where they are read already; of `config.corpus` otherwise.
         folder: a run folder to keep it in; nothing is written without one.
         resume: go on with the run in `folder` from its last checkpoint, to the same bits as if it had not stopped.
@@ -92,8 +110,12 @@ def train(
     program = build_program(config, splits.vocabulary, len(splits.train))
     # Before anything is compiled: a folder that will not do is said at once.
     run = start_run(config, seeds, splits.vocabulary, folder, resume, overwrite)
-    params = fit(program, config, seeds, encode_taught(config, splits), run, tensorboard, report)
-    trained = Trained(config, splits.vocabulary, program, params)
+    segmenter, examples = None, splits.train
+    if isinstance(examples, Stream):  # cut as a test stream is, so that what is learned from looks alike
+        segmenter = fit_segmenter(config, seeds[0], examples, splits.vocabulary, folder)
+        examples = cut(examples, segmenter.ends(examples))
+    params = fit(program, config, seeds, encode_taught(config, examples, splits.vocabulary), run, tensorboard, report)
+    trained = Trained(config, splits.vocabulary, program, params, segmenter)
     if run is not None and splits.valid:
         write_json(run.results_path, {**read_results(run), "valid": trained.evaluate(splits.valid)})
     return trained
@@ -123,7 +145,9 @@ def _restore(run: Run, data_folder: str | None) -> Trained:
     if data_folder is not None and isinstance(config.corpus, Babi):
         config = dataclasses.replace(config, corpus=dataclasses.replace(config.corpus, data=data_folder))
     program = build_program(config, run.vocabulary, config.batch_size)
-    return Trained(config, run.vocabulary, program, restore_params(program, run))
+    streams = getattr(config.corpus, "stream", False)
+    segmenter = load_segmenter(config, run.vocabulary, run.folder) if streams else None
+    return Trained(config, run.vocabulary, program, restore_params(program, run), segmenter)
 
 
 def evaluate(folder: Path, split: str = "test", data_folder: str | None = None) -> dict[str, list[float]]:

@@ -6,6 +6,7 @@ from memjax.training.checkpoints import load_pytree, save_pytree
 from memjax.training.evaluation import Predictions, accuracy, predict
 from memjax.training.facts import FactBatch, Facts, make_facts_loss
 from memjax.training.ranking import make_memnn_loss
+from memjax.training.segments import SegmentBatch, make_segment_loss
 from memjax.training.sentences import (
     ReplyBatch,
     SpokenStories,
@@ -22,6 +23,7 @@ __all__ = [
     "Facts",
     "Predictions",
     "ReplyBatch",
+    "SegmentBatch",
     "SpokenStories",
     "StoryBatch",
     "TrainState",
@@ -34,6 +36,7 @@ __all__ = [
     "make_memnn_loss",
     "make_reply_loss",
     "make_sentence_memnn_loss",
+    "make_segment_loss",
     "make_step",
     "predict",
     "reply_accuracy",
