@@ -31,6 +31,15 @@ class Sentences:
     scores: Array  # [B]
 
 
+def _check_tokens(name: str, tokens: Array) -> None:
+    """Raises `ValueError` unless `tokens` are integers with two axes."""
+    if jnp.ndim(tokens) != 2 or not jnp.issubdtype(jnp.result_type(tokens), jnp.integer):
+        raise ValueError(
+            f"{name}: expected token ids with axes [batch, words], got shape {jnp.shape(tokens)} of "
+            f"{jnp.result_type(tokens)}; one sequence is a batch of 1"
+        )
+
+
 def join_sentences(end: int, *groups: Array) -> Array:
     """Joins sentences to one sequence of words, each followed by the mark of its end; empty ones leave no trace.
 
@@ -129,6 +138,7 @@ class SentenceResponder(nnx.Module):
 
     def _read(self, prompts: Array) -> tuple[Array, Any]:
         """The hidden state `[B, H]` after each prompt, and the tapes to go on from."""
+        _check_tokens("prompts", prompts)
         _, tapes = self.cell(self._embed(prompts), (prompts != PAD).sum(axis=1), return_tape=True)
         return tapes[0].hidden[:, -1], tapes
 
@@ -147,7 +157,11 @@ class SentenceResponder(nnx.Module):
         Returns:
             `[B, S + 1]`: the words of the reply, then its end, then zeros. An unknown word has 0 too, since there is
             no probability for it.
+
+        Raises:
+            ValueError: if an array has another number of axes, or no integers.
         """
+        _check_tokens("replies", replies)
         start, tapes = self._read(prompts)
         after = self.cell(self._embed(replies), None, tapes)
         hidden = jnp.concatenate([start[:, None], after], axis=1)  # [B, S + 1, H]
@@ -169,7 +183,7 @@ class SentenceResponder(nnx.Module):
             its length. A sentence of `max_words` is cut there and needs no end.
 
         Raises:
-            ValueError: if `width` is below 1.
+            ValueError: if `width` is below 1, or prompts have another number of axes or no integers.
         """
         _checks.positive("width", width)
         batch, num_choices = prompts.shape[0], self.num_words + 1

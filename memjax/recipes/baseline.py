@@ -124,7 +124,7 @@ def train_baseline(
     Example:
         >>> from memjax.recipes import Simulation
         >>> world = Simulation(difficulty=1, objects=False, num_statements=100, num_questions=50)
-        >>> trained = train_baseline(BaselineConfig(corpus=world, statements=1, epochs=1))
+        >>> trained = train_baseline(BaselineConfig(corpus=world, cell="rnn", statements=1, epochs=1))
         >>> sorted(trained.evaluate(world.examples("test")))
         ['accuracy']
 

@@ -129,5 +129,9 @@ def test_what_is_asked_for_is_checked(model):
         SentenceResponder(W, D, H, cell="lstmn", rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match="width: expected an integer of at least 1, got 0"):
         model.writer.write(PROMPTS, width=0)
+    with pytest.raises(ValueError, match=r"prompts: expected token ids .*, got shape \(6,\) of int32; one sequence is"):
+        model.writer.write(PROMPTS[0])
+    with pytest.raises(ValueError, match="replies: expected token ids .* of float32"):
+        model.writer.scores(PROMPTS, jnp.ones((4, 3)))
     with pytest.raises(ValueError, match="writer: expected 4 words, as the network, got 3; build both"):
         SentenceMemNN(MemNN(4, D, rngs=nnx.Rngs(0)), model.writer)
