@@ -44,8 +44,9 @@ class Trained:
             examples: questions with answers; or a stream, of which the words alone are used to cut it.
 
         Returns:
-            `{"accuracy": [R], "supports": [R]}`: answers right, and chains of supports right. A sentence is
-            right where `memjax.training.is_right` says so. Of a stream also `boundaries` and `statements`: see `memjax.data.streams.agreement`.
+            `{"accuracy": [R], "supports": [R]}`: answers right, and chains of supports right. Of sentences:
+            see `memjax.training.is_right`. Of a stream also `boundaries` and `statements`: see
+            `memjax.data.streams.agreement`.
 
         Raises:
             ValueError: if it is a stream, and there is no segmenter.
