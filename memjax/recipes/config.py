@@ -27,6 +27,8 @@ class AnsweringConfig:
     """Time features of s(x, y, y'): none, as the paper prints them, or with a sign for each order."""
     adaptive: bool = False
     """Adaptive memory: a learned stop slot ends the chain of hops."""
+    beam: int = 1
+    """Chains of hops that are followed side by side when a question is answered."""
     max_words: int = 1
     """Words of an answer; above 1, a learned stop word ends it."""
     exclude_found: bool = False

@@ -70,6 +70,7 @@ def _model(config: AnsweringConfig, num_words: int, num_ngrams: int, key: Array)
         places=config.places,
         exact_match=config.exact_match,
         contexts=config.unseen > 0,
+        beam=config.beam,
         rngs=nnx.Rngs(key),
     )
 
