@@ -21,6 +21,7 @@ def beam_hops(
     *,
     hops: int,
     width: int,
+    tolerance: float = 2.0,
     score_fn: ScoreFn,
     follow_fn: Callable[[PyTree, PyTree], PyTree],
     select_fn: SelectFn = select_highest,
@@ -30,6 +31,9 @@ def beam_hops(
     where: Array | None = None,
 ) -> Hops:
     """Finds the chain of supporting memories with the highest sum of scores among `width` followed side by side.
+
+    Only memories that are about as good as the best at their hop begin a chain of their own: where one is clearly
+    better, newer for example, what comes after it does not matter.
 
     A memory counts by how much it is preferred to stopping there: s(x, y, m_0), its preference to the stop slot, or its
     score where there is none. What holds between two memories only, such as which is newer, counts against the memory
@@ -43,6 +47,7 @@ def beam_hops(
         memory: N slots.
         hops: k, or the cap on the number of hops where there is a stop slot.
         width: chains kept at each hop.
+        tolerance: a chain is given up at a hop if the memory that is selected there is preferred to its own by more.
         score_fn: s(query, key).
         follow_fn: `fn(query, key) -> query`: the query of the next hop, [x, m_o1].
         select_fn: chooses one slot by the scores.
@@ -80,8 +85,8 @@ def beam_hops(
         raise ValueError(f"where: expected shape {(num_slots,)}, one for each slot, got {jnp.shape(where)}")
     readable = memory.times if where is None else jnp.where(where, memory.times, -1)
 
-    def values(query: PyTree, previous: Array, found: Array) -> tuple[Array, Array, Array]:
-        """What each slot adds to a chain `[N]`, -inf where it cannot be found; the scores, and that of stopping."""
+    def values(query: PyTree, previous: Array, found: Array) -> tuple[Array, Array, PyTree]:
+        """What each slot `[N]` and stopping add to a chain, -inf where that is given up; and the scores."""
         scores = score_slots(score_fn, query, memory)
         again = jnp.any(jnp.arange(num_slots)[:, None] == found[None], axis=1) & exclude_found
         times = jnp.where(again, -1, readable)
@@ -91,20 +96,23 @@ def beam_hops(
         def preferred(to_score: Array, to_time: Array) -> Array:
             return prefer_fn(query, scores, times, previous, to_score, to_time)
 
-        value = scores[best] if stop is None else preferred(stop, jnp.int32(-1))[best]
-        value = value + jnp.minimum(preferred(scores[best], times[best]), 0)
-        if stop is not None:  # where the stop slot wins, the others count for their preference to it
-            value = jnp.where(best >= 0, value, preferred(stop, jnp.int32(-1)))
-        value = jnp.where(times >= 0, value, -jnp.inf)
+        behind = jnp.minimum(preferred(scores[best], times[best]), 0)
+        if stop is None:
+            value, halt = scores[best] + behind, jnp.array(-jnp.inf, scores.dtype)
+        else:  # where the stop slot wins, the others are preferred to it by less than nothing
+            ahead = preferred(stop, jnp.int32(-1))
+            behind = jnp.where(best >= 0, behind, ahead)
+            value = jnp.where(best >= 0, ahead[best], 0) + behind
+            halt = jnp.where((best >= 0) & (ahead[best] > tolerance), -jnp.inf, 0).astype(scores.dtype)
+        findable = (times >= 0) & (behind >= -tolerance)
         shown = jnp.where(times >= 0, scores, -jnp.inf)
-        return value, shown, jnp.full((), -jnp.inf, scores.dtype) if stop is None else stop
+        return jnp.where(findable, value, -jnp.inf), halt, (shown, -jnp.inf if stop is None else stop)
 
     def hop(carry: PyTree, number: Array) -> tuple[PyTree, PyTree]:
         query, previous, found, going, total = carry  # leaves [C, ..], C chains
-        value, shown, stop = jax.vmap(values)(query, previous, found)  # [C, N]
-        ends = stop > -jnp.inf  # a chain may stop where there is a stop slot
+        value, halt, shown = jax.vmap(values)(query, previous, found)  # [C, N], [C]
         stuck = ~jnp.any(value > -jnp.inf, axis=1)
-        halt = jnp.where(~going | ends | stuck, 0.0, -jnp.inf).astype(value.dtype)
+        halt = jnp.where(going & ~stuck, halt, 0)
         steps = jnp.concatenate([jnp.where(going[:, None], value, -jnp.inf), halt[:, None]], axis=1)  # [C, N + 1]
         total, places = jax.lax.top_k((total[:, None] + steps).reshape(-1), width)
         parent, slot = places // (num_slots + 1), places % (num_slots + 1)
@@ -124,7 +132,7 @@ def beam_hops(
             going,
             total,
         )
-        return carry, (parent, shown, stop)
+        return carry, (parent, *shown)
 
     chains = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (width, *jnp.shape(leaf))), query)
     first = jnp.arange(width) == 0

@@ -41,6 +41,8 @@ class Simulation:
     """Questions in a split."""
     window: int = 128
     """Statements that a question sees."""
+    bare_rooms: bool = False
+    """Rooms go without an article at random, as objects do."""
     world_seed: int = 0
     """Which world."""
 
@@ -56,6 +58,7 @@ class Simulation:
                 objects=self.objects,
                 before=self.before,
                 window=self.window,
+                bare_rooms=self.bare_rooms,
             )
         )
 
