@@ -2,7 +2,7 @@
 """Unseen words and exact matches: sections 3.5 and 3.6 of Weston et al. 2015, and the story of its Figure 3.
 
 `python -m experiments.unseen` trains every row on the simulated world and asks about stories in which every actor,
-object and room has a name that training never met: the story of the paper, and a test stream of the simulated world with
+object and room has a name that training never met: the story of the paper, and a test stream of that world with
 new names. d was chosen on the validation stream with new names (`--split valid`); the last epoch counts.
 """
 

@@ -21,7 +21,7 @@ def beam_hops(
     *,
     hops: int,
     width: int,
-    tolerance: float = 2.0,
+    tolerance: float = 4.0,
     score_fn: ScoreFn,
     follow_fn: Callable[[PyTree, PyTree], PyTree],
     select_fn: SelectFn = select_highest,
@@ -145,7 +145,7 @@ def beam_hops(
         jnp.where(first, 0.0, -jnp.inf).astype(dtype),
     )
     (chains, _, found, _, total), (parents, scores, stops) = jax.lax.scan(hop, start, jnp.arange(hops))
-    best = jnp.argmax(total)
+    best = jnp.argmax(total).astype(parents.dtype)
 
     def back(chain: Array, hop: PyTree) -> tuple[Array, PyTree]:
         parent, scores, stops = hop

@@ -53,6 +53,8 @@ class AnsweringConfig:
     """Of one ranking."""
     negatives: Literal["sampled", "all"] = "all"
     """Wrong choices of one ranking: one drawn at random, or all."""
+    same_text: Literal["wrong", "ignored"] = "wrong"
+    """Other memories with the text of the right one are wrong choices, or none."""
     margin: float = 0.1
     """gamma."""
     optimizer: Literal["adam", "sgd"] = "adam"

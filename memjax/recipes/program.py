@@ -104,6 +104,7 @@ def _program(config: AnsweringConfig, num_words: int, num_ngrams: int, steps: in
         negatives=config.negatives,
         margin=config.margin,
         short_chains=config.short_chains,
+        same_text=config.same_text,
         unseen=config.unseen,
     )
     epoch = make_epoch(make_step(model, optimizer, loss), config.batch_size)
