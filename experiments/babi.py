@@ -28,12 +28,19 @@ PAPER = {
 
 _MEMNN = AnsweringConfig(epochs=60)
 _AM = dataclasses.replace(ADAPTIVE, epochs=60)
+_NGNL = dataclasses.replace(_AM, ngrams=3, form="nonlinear", weight_decay=0.1)
+_BEYOND = dataclasses.replace(_NGNL, variables=True, beam=8)
 MODELS = {
     "memnn": _MEMNN,
     "am": _AM,
     "am+ng": dataclasses.replace(_AM, ngrams=3),
     "am+nl": dataclasses.replace(_AM, form="nonlinear"),
-    "am+ng+nl": dataclasses.replace(_AM, ngrams=3, form="nonlinear"),
+    "am+ng+nl": _NGNL,
+    "am+ng+nl, variables, beam": _BEYOND,
+    "am+ng+nl, variables": dataclasses.replace(_BEYOND, beam=1),
+    "am+ng+nl, beam": dataclasses.replace(_NGNL, beam=8),
+    "am+ng+nl, same text ignored": dataclasses.replace(_NGNL, same_text="ignored"),
+    "am+ng+nl, no weight decay": dataclasses.replace(_NGNL, weight_decay=0.0),
     "am+multilinear": dataclasses.replace(_AM, form="multilinear"),
     "memnn, short chains without loss": dataclasses.replace(_MEMNN, short_chains="no_loss", exclude_found=True),
     "memnn, time features as printed": dataclasses.replace(_MEMNN, time="printed"),

@@ -64,6 +64,23 @@ class ScoreFn(Protocol):
         ...
 
 
+class PreferFn(Protocol):
+    """s(x, y, y'): by how much each slot of a scored memory is preferred to one other."""
+
+    def __call__(self, query: PyTree, scores: Array, times: Array, previous: Array, score: Array, time: Array) -> Array:
+        """Returns the preferences `[N]`.
+
+        Args:
+            query: one query.
+            scores: float `[N]`, the score of each slot.
+            times: int32 `[N]`, write times.
+            previous: int32 scalar, write time of the memory found last; the number of writes so far at the first hop.
+            score: scalar, the score of the other, y'.
+            time: int32 scalar, its write time; -1 for the stop slot.
+        """
+        ...
+
+
 class SelectFn(Protocol):
     """Chooses one slot of a scored memory."""
 

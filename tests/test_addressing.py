@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hops that search a memory, against hops that score all of it; other tests of hops are in the contract."""
 
+import itertools
 from functools import partial
 
 import jax
@@ -62,3 +63,81 @@ def test_no_array_has_questions_and_slots(asked):
 def test_a_search_that_gives_too_few_hits_is_refused(asked):
     with pytest.raises(ValueError, match="search_fn: expected at least 3 hits, one for each hop, .* got 2"):
         hops_of(*asked, P - 1, True)
+
+
+STOP = 2.0
+
+
+def follow(query, key):
+    return 0.5 * query + key
+
+
+def chains_of(width, tolerance, time, stop, query, facts, where=None):
+    weights = lambda query: query[:2]  # noqa: E731
+    return addressing.beam_hops(
+        query,
+        facts,
+        hops=P,
+        width=width,
+        tolerance=tolerance,
+        score_fn=scoring.inner_product,
+        follow_fn=follow,
+        select_fn=addressing.select_in_time_order("signed", weights) if time else addressing.select_highest,
+        prefer_fn=addressing.prefer_in_time_order("signed", weights) if time else addressing.prefer_highest,
+        stop_fn=(lambda query: STOP + 0 * query.sum()) if stop else (lambda query: None),
+        where=where,
+    )
+
+
+@pytest.mark.parametrize("stop", [False, True])
+def test_a_wide_beam_finds_the_best_of_all_chains(stop):
+    rng = np.random.default_rng(1)
+    queries, keys = rng.standard_normal((8, D)), rng.standard_normal((5, D))
+    facts = memory.empty(6, jnp.zeros(D), jnp.int32(0))
+    facts = jax.jit(memory.write_many)(facts, jnp.asarray(keys, jnp.float32), jnp.arange(5, dtype=jnp.int32))
+    found = jax.jit(
+        jax.vmap(partial(chains_of, 200, np.inf, False, stop), in_axes=(0, None)),
+    )(jnp.asarray(queries, jnp.float32), facts)
+    lengths = set()
+    for i, query in enumerate(queries):
+        best, slots = -np.inf, None
+        for length in range(P + 1) if stop else [P]:
+            for chain in itertools.permutations(range(5), length):
+                now, total = query, 0.0
+                for slot in chain:
+                    total += now @ keys[slot] - (STOP if stop else 0)
+                    now = follow(now, keys[slot])
+                if total > best:
+                    best, slots, last = total, chain, now
+        lengths.add(len(slots))
+        assert found.slots[i].tolist() == [*slots, *[-1] * (P - len(slots))]
+        np.testing.assert_allclose(found.query[i], last, rtol=1e-5)
+        np.testing.assert_allclose(found.scores[i, 0, :5], keys @ query, rtol=1e-5, atol=1e-6)
+    assert (min(lengths) < P) == stop
+
+
+@pytest.mark.parametrize("stop", [False, True])
+def test_without_tolerance_several_chains_are_the_one(asked, stop):
+    queries, facts, where = asked
+    one = partial(chains_of, 4, 0.0, True, stop)
+    found = jax.jit(jax.vmap(one, in_axes=(0, None, None)))(queries, facts, where)
+    weights = lambda query: query[:2]  # noqa: E731
+    greedy = partial(
+        addressing.hard_hops,
+        hops=P,
+        score_fn=scoring.inner_product,
+        follow_fn=follow,
+        select_fn=addressing.select_in_time_order("signed", weights),
+        stop_fn=(lambda query: STOP + 0 * query.sum()) if stop else (lambda query: None),
+    )
+    expected = jax.jit(jax.vmap(lambda query: greedy(query, facts, where=where)))(queries)
+    # The winner of a walk in time order may not be preferred to every other; a chain may then begin at both.
+    same = np.mean(np.all(np.asarray(found.slots == expected.slots), axis=1))
+    assert same >= 0.8
+
+
+def test_a_beam_says_what_is_wrong(asked):
+    with pytest.raises(ValueError, match="width: expected an integer of at least 1, got 0"):
+        chains_of(0, 2.0, False, False, asked[0][0], asked[1])
+    with pytest.raises(ValueError, match=r"where: expected shape \(42,\)"):
+        chains_of(2, 2.0, False, False, asked[0][0], asked[1], jnp.ones(3, bool))

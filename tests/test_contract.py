@@ -146,6 +146,18 @@ def hard_hops(select, stop, query, mem):
     )
 
 
+def beam_hops(query, mem):
+    return addressing.beam_hops(
+        query,
+        mem,
+        hops=3,
+        width=2,
+        score_fn=scoring.inner_product,
+        follow_fn=lambda query, key: query + 0.5 * key,
+        stop_fn=lambda query: query.sum(),
+    )
+
+
 def lstmn_weights(rng, dtype):
     draw = lambda *shape: vector(*shape)(rng, dtype)  # noqa: E731
     gates = draw(D, 4 * H), draw(H, 4 * H)
@@ -221,6 +233,7 @@ shallow, deep = layer(nn.ShallowFusion, recurrent_query=True), layer(nn.DeepFusi
 fusion_args = (vector(B, J, D), vector(B, T, D), integers(1, J + 1, B), lengths)
 in_time_order = addressing.select_in_time_order("signed", lambda query: query[:2])
 select_args = draw(vector(D), vector(N), integers(-1, 5, N), integers(5, 6), vector())
+prefer_args = draw(vector(D), vector(N), integers(-1, 5, N), integers(5, 6), vector(), integers(-1, 5))
 hop_args = draw(vector(D), memory(vector(D), integers(0, 9, S)))
 bags = draw(parameters(output_map), vector(W), memory(embedded, integers(0, 9, S)))
 
@@ -317,6 +330,11 @@ CASES = {
     "search.quantize": Case(lambda key: (search.quantize(key).codes, search.quantize(key).vector), draw(vector(D))),
     "addressing.select_highest": Case(addressing.select_highest, select_args),
     "addressing.select_in_time_order": Case(in_time_order, select_args),
+    "addressing.prefer_highest": Case(addressing.prefer_highest, prefer_args),
+    "addressing.prefer_in_time_order": Case(
+        addressing.prefer_in_time_order("signed", lambda query: query[:2]), prefer_args, (0, 1, 4)
+    ),
+    "addressing.beam_hops": Case(beam_hops, hop_args, (0,)),
     "addressing.hard_hops": Case(partial(hard_hops, in_time_order, True), hop_args, (0,)),
     "nn.Dictionaries": Case(
         with_module(dictionaries, lambda module, bag, vec: (module.embed("a", bag), module.match("b", vec))),
@@ -421,6 +439,8 @@ CASES = {
 #: Not functions of arrays: containers of results, sizes, places.
 NOT_PARTS = {
     "addressing.Hops",
+    "nn.EmbeddingForm",
+    "nn.ExactMatch",
     "hashing.Index",
     "hashing.Lists",
     "hashing.build",  # on the host

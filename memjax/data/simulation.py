@@ -87,11 +87,11 @@ def _after(first: int, found: _Found | None) -> _Found | None:
     return None if found is None else (found[0], (first, *found[1]))
 
 
-def _statement(action: Action, dice: _Dice) -> str:
-    """Tells an action: a random verb, articles or not before objects, "there" or not after taking and dropping."""
+def _statement(action: Action, dice: _Dice, bare_rooms: bool) -> str:
+    """Tells an action: a random verb, articles or not before names, "there" or not after taking and dropping."""
     words = [action.actor, dice.choice(_VERBS[action.command])]
     if action.command == "go":
-        words += ["the", action.target]
+        words.append(_object(action.target, dice) if bare_rooms else f"the {action.target}")
     elif action.target:
         words.append(_object(action.target, dice))
     if action.command == "give":
@@ -143,6 +143,7 @@ def _tell(
     objects: bool = True,
     before: bool = False,
     window: int = 128,
+    bare_rooms: bool = False,
     world: World = DEFAULT_WORLD,
 ) -> tuple[list[str], list[tuple[int, Example]]]:
     """Tells all statements of a stream, and each question with the index of the statement that it comes after."""
@@ -162,7 +163,7 @@ def _tell(
         command = dice.choice(list(dict.fromkeys(action.command for action in choices)))
         actions.append(dice.choice([action for action in choices if action.command == command]))
         state.apply(actions[-1])
-    texts = [_statement(action, dice) for action in actions]
+    texts = [_statement(action, dice, bare_rooms) for action in actions]
     examples: list[tuple[int, Example]] = []
     while len(examples) < num_questions:
         asked = len(examples)
@@ -192,6 +193,7 @@ def generate(
     objects: bool = True,
     before: bool = False,
     window: int = 128,
+    bare_rooms: bool = False,
     world: World = DEFAULT_WORLD,
 ) -> list[Example]:
     """Makes a stream of statements about random valid actions, and questions at random places in it.
@@ -213,6 +215,7 @@ def generate(
         objects: False leaves the command "go" only (the paper's "actor"), True all of `world.actions`.
         before: ask "where was <actor> before <room>" for about half of the sentences that mention only an actor.
         window: the number of statements that a question sees, the latest.
+        bare_rooms: whether rooms go without an article at random, as objects do; with one always otherwise.
         world: who and what there is.
 
     Returns:
@@ -241,6 +244,7 @@ def generate(
         objects=objects,
         before=before,
         window=window,
+        bare_rooms=bare_rooms,
         world=world,
     )
     return [example for _, example in asked]

@@ -2,6 +2,7 @@
 """The Memory Network for text."""
 
 import dataclasses
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,15 @@ from flax import nnx, struct
 from jax.typing import DTypeLike
 
 from memjax import _checks
-from memjax.addressing import Hops, hard_hops, select_highest, select_in_time_order
+from memjax.addressing import (
+    Hops,
+    beam_hops,
+    hard_hops,
+    prefer_highest,
+    prefer_in_time_order,
+    select_highest,
+    select_in_time_order,
+)
 from memjax.encoding import bag_of_places, bag_of_words
 from memjax.memory import Memory
 from memjax.memory import gather as gather_slots
@@ -70,6 +79,7 @@ class OutputMap(nnx.Module):
         places: of the form `"multilinear"`.
         exact_match: what words of a memory that are in the query too add to its score.
         contexts: hold dictionaries for words never met.
+        beam: chains of hops that are followed side by side.
         param_dtype: of the parameters.
         rngs: random keys.
 
@@ -100,10 +110,13 @@ class OutputMap(nnx.Module):
         places: int = 1,
         exact_match: ExactMatch = "none",
         contexts: bool = False,
+        beam: int = 1,
         param_dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
         _checks.positive("hops", hops)
+        _checks.positive("beam", beam)
+        self.beam = beam
         _checks.one_of("time", time, NUM_TIME_FEATURES)
         self.hops = hops
         self.time = time
@@ -181,10 +194,12 @@ class OutputMap(nnx.Module):
             Slots and scores; P = `hops`.
 
         Raises:
-            ValueError: if words are to match exactly, and a search is to score by embeddings alone.
+            ValueError: if there is a search, and words are to match exactly or there is more than one chain.
         """
-        if self.matches_words and search is not None:
-            raise ValueError("search: expected None for a model with exact_match, whose score is no inner product")
+        if search is not None and (self.matches_words or self.beam > 1):
+            raise ValueError(
+                "search: expected None for a model with exact_match, whose score is no inner product, or with a beam"
+            )
         weights = lambda query: self.time_weights(query["vector"])  # noqa: E731
         select = select_highest if self.time == "none" else select_in_time_order(self.time, weights)
         keys = dict(memory.keys)
@@ -229,17 +244,21 @@ class OutputMap(nnx.Module):
             question if self.matches_words else None,
             None if words is None else start,
         )
-        return hard_hops(
+        stop = lambda query: self.stop_score(query["vector"])  # noqa: E731
+        finding = partial(hard_hops, search_fn=None if search is None else search_one)
+        if self.beam > 1:
+            prefer = prefer_highest if self.time == "none" else prefer_in_time_order(self.time, weights)
+            finding = partial(beam_hops, width=self.beam, prefer_fn=prefer)
+        return finding(
             query,
             memory,
             hops=self.hops,
             score_fn=score,
             follow_fn=follow,
             select_fn=select,
-            stop_fn=lambda query: self.stop_score(query["vector"]),
+            stop_fn=stop,
             exclude_found=self.exclude_found,
             where=where,
-            search_fn=None if search is None else search_one,
         )
 
     def _exact(self, vector: Array, bag: Array) -> Array:
@@ -294,6 +313,7 @@ class MemNN(nnx.Module):
         exact_match: what words in both x and y add to s(x, y), in O and in R: nothing, a weight (`"lambda"`), or a
             feature of each word (`"features"`).
         contexts: hold dictionaries for words never met; see `with_unseen`.
+        beam: chains of hops that are followed side by side; 1 is the paper's.
         param_dtype: of the parameters.
         rngs: random keys.
 
@@ -331,6 +351,7 @@ class MemNN(nnx.Module):
         places: int = 1,
         exact_match: ExactMatch = "none",
         contexts: bool = False,
+        beam: int = 1,
         param_dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
@@ -348,6 +369,7 @@ class MemNN(nnx.Module):
             places=places,
             exact_match=exact_match,
             contexts=contexts,
+            beam=beam,
             param_dtype=param_dtype,
             rngs=rngs,
         )

@@ -107,7 +107,7 @@ class Dictionaries(nnx.Module):
 
         Returns:
             The same dictionaries, but for the unseen words: their vectors are the sums of the context vectors of the
-            words to their left and to their right, in every role. One with no word around it keeps its own.
+            words to their left and to their right, in every role.
 
         Raises:
             ValueError: if these hold no context dictionaries.
@@ -119,9 +119,8 @@ class Dictionaries(nnx.Module):
         known = jnp.where(unseen, 0, bags)  # [2, W, W]
         rows = jnp.einsum("swv,psvn->pwn", known, self.contexts[...])  # [pairs, W, n]
         of_role = jnp.stack([rows[int(role == "match")] for role in self.roles])  # [roles, W, n]
-        replaced = unseen & (known > 0).any((0, 2))  # [W]
         changed: Dictionaries = nnx.clone(self)
-        changed.weights = nnx.Param(jnp.where(replaced[:, None], of_role, self.weights[...]))
+        changed.weights = nnx.Param(jnp.where(unseen[:, None], of_role, self.weights[...]))
         return changed
 
     def _of(self, role: str) -> Array:

@@ -27,6 +27,8 @@ class AnsweringConfig:
     """Time features of s(x, y, y'): none, as the paper prints them, or with a sign for each order."""
     adaptive: bool = False
     """Adaptive memory: a learned stop slot ends the chain of hops."""
+    beam: int = 1
+    """Chains of hops that are followed side by side when a question is answered."""
     max_words: int = 1
     """Words of an answer; above 1, a learned stop word ends it."""
     exclude_found: bool = False
@@ -49,7 +51,7 @@ class AnsweringConfig:
     """R: words by their scores, or an RNN or an LSTM that writes a sentence."""
     response_features: int = 64
     """H of the RNN or LSTM."""
-    beam: int = 1
+    response_beam: int = 1
     """Sentences that are kept side by side in writing one; 1 is greedy search."""
     short_chains: Literal["no_loss", "repeat"] = "repeat"
     """What hops beyond a question's supports learn: nothing, or to find the last support again."""
@@ -57,6 +59,8 @@ class AnsweringConfig:
     """Of one ranking."""
     negatives: Literal["sampled", "all"] = "all"
     """Wrong choices of one ranking: one drawn at random, or all."""
+    same_text: Literal["wrong", "ignored"] = "wrong"
+    """Other memories with the text of the right one are wrong choices, or none."""
     margin: float = 0.1
     """gamma."""
     optimizer: Literal["adam", "sgd"] = "adam"

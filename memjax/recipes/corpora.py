@@ -56,6 +56,8 @@ class Simulation:
     """Questions in a split."""
     window: int = 128
     """Statements that a question sees."""
+    bare_rooms: bool = False
+    """Rooms go without an article at random, as objects do."""
     world_seed: int = 0
     """Which world."""
     stream: bool = False
@@ -65,7 +67,7 @@ class Simulation:
         """The examples of a split: train, valid or test."""
         settings: dict[str, Any] = {
             name: getattr(self, name)
-            for name in ("num_statements", "num_questions", "difficulty", "objects", "before", "window")
+            for name in ("num_statements", "num_questions", "difficulty", "objects", "before", "window", "bare_rooms")
         }
         if self.stream:
             return simulation.generate_stream(self.world_seed, split, **settings)

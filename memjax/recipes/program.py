@@ -77,12 +77,13 @@ def _model(config: AnsweringConfig, num_words: int, num_ngrams: int, key: Array)
         places=config.places,
         exact_match=config.exact_match,
         contexts=config.unseen > 0,
+        beam=config.beam,
         rngs=rngs,
     )
     if config.response == "word":
         return network
     writer = SentenceResponder(num_words, config.features, config.response_features, cell=config.response, rngs=rngs)
-    return SentenceMemNN(network, writer, beam=config.beam)
+    return SentenceMemNN(network, writer, beam=config.response_beam)
 
 
 def build_program(config: AnsweringConfig, vocabulary: data.Vocabulary, num_examples: int) -> Program:
@@ -114,6 +115,7 @@ def _program(config: AnsweringConfig, num_words: int, num_ngrams: int, steps: in
         negatives=config.negatives,
         margin=config.margin,
         short_chains=config.short_chains,
+        same_text=config.same_text,
         unseen=config.unseen,
     )
     if isinstance(model, SentenceMemNN):

@@ -24,6 +24,7 @@ RankFn = Callable[[Array, Array, Array], Array]
 LOSSES: dict[str, LossFn] = {"hinge": hinge, "softmax": softmax_margin}
 NEGATIVES = ("sampled", "all")
 SHORT_CHAINS = ("no_loss", "repeat")
+SAME_TEXT = ("wrong", "ignored")
 
 
 def gold_chain(supports: Array, hops: int, adaptive: bool, short_chains: str) -> tuple[Array, Array]:
@@ -54,6 +55,7 @@ def make_memnn_loss(
     negatives: Literal["sampled", "all"] = "sampled",
     margin: float = 0.1,
     short_chains: Literal["no_loss", "repeat"] = "no_loss",
+    same_text: Literal["wrong", "ignored"] = "wrong",
     unseen: float = 0.0,
 ) -> ModelLossFn:
     """Makes the loss of a Memory Network that is told the supporting memories (strong supervision).
@@ -69,6 +71,8 @@ def make_memnn_loss(
         short_chains: what hops beyond a question's supports learn: nothing (`"no_loss"`), or to find the last
             support again (`"repeat"`). Adaptive memory learns to stop there. Questions with more supports than
             hops are taught the first ones.
+        same_text: whether other memories with the text of the right one are wrong choices (only their time tells them
+            apart), or none.
         unseen: d: with this probability a step takes a word for one that was never met, and knows it by a random half
             of the words around it in the statements. The model needs `contexts`.
 
@@ -97,6 +101,7 @@ def make_memnn_loss(
     _checks.one_of("loss", loss, LOSSES)
     _checks.one_of("negatives", negatives, NEGATIVES)
     _checks.one_of("short_chains", short_chains, SHORT_CHAINS)
+    _checks.one_of("same_text", same_text, SAME_TEXT)
     rank = partial(LOSSES[loss], margin=margin)
 
     def one_ranking(advantages: Array, where: Array, key: Array) -> Array:
@@ -116,7 +121,7 @@ def make_memnn_loss(
         questions = jax.vmap(model.features)(batch.questions)  # [B, F]
         memory = batch.memory()
         keys = jax.random.split(key, len(batch))
-        example = partial(example_loss, model, one_ranking, short_chains, sentences, candidates)
+        example = partial(example_loss, model, one_ranking, short_chains, same_text, sentences, candidates)
         hops, answer = jax.vmap(example)(questions, memory, batch.supports, batch.answers, keys)
         metrics = {"hops": hops.mean(), "answer": answer.mean()}
         return metrics["hops"] + metrics["answer"], metrics
@@ -136,6 +141,7 @@ def example_loss(
     model: MemNN,
     rank: RankFn,
     short_chains: str,
+    same_text: str,
     sentences: Array,
     candidates: Array,
     question: Array,
@@ -150,6 +156,7 @@ def example_loss(
         model: a Memory Network.
         rank: `fn(advantages [K], where [K], key)`, the loss of one ranking.
         short_chains: see `make_memnn_loss`.
+        same_text: likewise.
         sentences: `[M, F]`, features of the different sentences.
         candidates: `[M, n]`, their embeddings.
         question: `[F]`, features.
@@ -166,7 +173,10 @@ def example_loss(
     chain, taught = gold_chain(supports, hops, adaptive, short_chains)
     found = sentences[gather(memory, chain).keys]  # [H, F]; the empty sentence, row 0, where there is none
     hop_key, answer_key = jax.random.split(key)
-    hop_losses = _hop_losses(model, rank, question, memory, sentences, candidates, chain, found, hop_key)
+    wrong = valid(memory)[None] & (jnp.arange(memory.num_slots)[None] != chain[:, None])  # [H, N]
+    if same_text == "ignored":
+        wrong = wrong & (memory.keys[None] != gather(memory, chain).keys[:, None])
+    hop_losses = _hop_losses(model, rank, question, memory, sentences, candidates, chain, found, wrong, hop_key)
     answer_losses, spoken = _answer_losses(model, rank, question, found, chain >= 0, answers, answer_key)
     return jnp.where(taught, hop_losses, 0).sum(), jnp.where(spoken, answer_losses, 0).sum()
 
@@ -180,23 +190,24 @@ def _hop_losses(
     candidates: Array,
     chain: Array,
     found: Array,
+    wrong: Array,
     key: Array,
 ) -> Array:
-    """The loss of each hop, `[H]`."""
+    """The loss of each hop, `[H]`, against the wrong slots `[H, N]`."""
     scores = model.output.score_hops(question, found, memory.keys, sentences, candidates)
-    slots, times, choosable = scores.slots, memory.times, valid(memory)
+    slots, times = scores.slots, memory.times
     if scores.stop is not None:  # the stop slot is candidate N, older than all
         slots = jnp.append(slots, scores.stop[:, None], axis=1)  # [H, N + 1]
-        times, choosable = jnp.append(times, -1), jnp.append(choosable, True)
+        times = jnp.append(times, -1)
         gold = jnp.where(chain < 0, memory.num_slots, chain)
     else:
         gold = chain
     right = jnp.arange(slots.shape[1])[None] == gold[:, None]  # [H, N']
-    wrong = choosable[None] & ~right
     if model.output.exclude_found:
         is_found = right[:, : memory.num_slots]
-        earlier = jnp.cumsum(is_found, axis=0) - is_found > 0
-        wrong = wrong & ~jnp.pad(earlier, ((0, 0), (0, slots.shape[1] - memory.num_slots)))
+        wrong = wrong & ~(jnp.cumsum(is_found, axis=0) - is_found > 0)
+    if scores.stop is not None:
+        wrong = jnp.append(wrong, chain[:, None] >= 0, axis=1)
     gold_scores = jnp.sum(jnp.where(right, slots, 0), axis=1)  # [H]
     gold_times = jnp.sum(jnp.where(right, times[None], 0), axis=1)
     previous = jnp.append(memory.count, gold_times)[:-1]  # [H]: the hop before found the gold memory

@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""O, the output feature map: hops over a memory, each finding one supporting memory.
-
-A hop scores every slot, selects one, and follows it: what was found joins the query of the next hop. Score, selection
-and following are functions that the caller passes, so one engine serves every model.
-"""
+"""A chain of hops, each of which finds the memory that is best then."""
 
 from collections.abc import Callable
 
@@ -13,8 +9,9 @@ from flax import struct
 
 from memjax import _checks
 from memjax import memory as memory_lib
+from memjax.addressing._select import select_highest
 from memjax.memory import Memory
-from memjax.scoring import TimeForm, score_slots, triple_score
+from memjax.scoring import score_slots
 from memjax.search import Hits
 from memjax.typing import Array, PyTree, ScoreFn, SelectFn
 
@@ -37,76 +34,6 @@ class Hops:
     stop_scores: Array  # [P]
     query: PyTree
     candidates: Array | None = None  # int32 [P, K]
-
-
-def select_highest(query: PyTree, scores: Array, times: Array, previous: Array, stop: Array | None) -> Array:
-    """Selects the slot with the highest score: o = argmax_i s(x, m_i).
-
-    A tie goes to the lower slot, and to the stop slot before any other.
-
-    Args:
-        query: not looked at.
-        scores: `[N]`.
-        times: int32 `[N]`, -1 where a slot may not be chosen.
-        previous: not looked at.
-        stop: score of the stop slot, or None.
-
-    Returns:
-        int32 scalar: the slot, or -1.
-
-    Example:
-        >>> select_highest(None, jnp.array([1.0, 3.0, 9.0]), jnp.array([0, 1, -1]), jnp.array(2), None)
-        Array(1, dtype=int32)
-
-    Reference: Weston et al. 2015, equations 2 and 3.
-    """
-    masked = jnp.where(times >= 0, scores, -jnp.inf)
-    best = jnp.argmax(masked).astype(jnp.int32)
-    bar = -jnp.inf if stop is None else stop
-    return jnp.where(masked[best] > bar, best, -1)
-
-
-def select_in_time_order(form: TimeForm, weights_fn: Callable[[PyTree], Array]) -> SelectFn:
-    """Makes the selection by pairs: Algorithm 1 of the paper.
-
-    The slots are walked in the order of their write times; each meets the winner so far and takes its place if the
-    triple score prefers it. The walk starts from the stop slot, as the oldest memory of all, where there is one. The
-    scores are known before it begins, so the loop runs over scalars: one `lax.scan` of N steps.
-
-    Args:
-        form: the time features.
-        weights_fn: `fn(query)` -> `[F]`, the score of each time feature.
-
-    Returns:
-        A `SelectFn`.
-
-    Example:
-        >>> newest = select_in_time_order("signed", lambda query: jnp.array([0.0, 1.0]))
-        >>> newest(None, jnp.zeros(3), jnp.array([4, 7, -1]), jnp.array(9), None)
-        Array(1, dtype=int32)
-
-    Reference: Weston et al. 2015, appendix C, Algorithm 1.
-    Departs from the paper: it walks slots in the order they are stored; here in the order of write times, which
-    differs once slots are used again.
-    """
-
-    def select(query: PyTree, scores: Array, times: Array, previous: Array, stop: Array | None) -> Array:
-        weights = weights_fn(query)
-        order = jnp.argsort(times)
-
-        def meet(winner: tuple[Array, Array, Array], slot: tuple[Array, Array, Array]) -> tuple[PyTree, None]:
-            best, best_score, best_time = winner
-            _, score, time = slot
-            first = (best < 0) & (stop is None)
-            preferred = triple_score(form, weights, previous, score, time, best_score, best_time) > 0
-            wins = (time >= 0) & (first | preferred)
-            return jax.tree.map(lambda new, old: jnp.where(wins, new, old), slot, winner), None
-
-        none = (jnp.int32(-1), jnp.zeros((), scores.dtype) if stop is None else stop, jnp.int32(-1))
-        (best, _, _), _ = jax.lax.scan(meet, none, (order.astype(jnp.int32), scores[order], times[order]))
-        return best
-
-    return select
 
 
 def hard_hops(
