@@ -15,7 +15,7 @@ import numpy as np
 
 from experiments import common
 from memjax.data.babi import TASKS
-from memjax.recipes import ADAPTIVE, AnsweringConfig, Babi
+from memjax.recipes import ADAPTIVE, STRONGEST, AnsweringConfig, Babi
 
 #: The paper's columns, tasks 1 to 20.
 PAPER = {
@@ -28,8 +28,8 @@ PAPER = {
 
 _MEMNN = AnsweringConfig(epochs=60)
 _AM = dataclasses.replace(ADAPTIVE, epochs=60)
-_NGNL = dataclasses.replace(_AM, ngrams=3, form="nonlinear", weight_decay=0.1)
-_BEYOND = dataclasses.replace(_NGNL, variables=True, beam=8)
+_BEYOND = STRONGEST
+_NGNL = dataclasses.replace(STRONGEST, variables=False, beam=1)
 MODELS = {
     "memnn": _MEMNN,
     "am": _AM,

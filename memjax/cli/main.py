@@ -15,7 +15,6 @@ from memjax.recipes import (
     KnowledgeConfig,
     evaluate,
     evaluate_knowledge,
-    load_splits,
     progress,
     train,
     train_knowledge,
@@ -58,18 +57,16 @@ class Train:
 
     def run(self) -> None:
         """Runs the command."""
-        splits = load_splits(self.config.corpus)
         with progress("training") as report:
             train(
                 self.config,
-                splits=splits,
                 folder=self.run_folder,
                 resume=self.resume,
                 overwrite=self.overwrite,
                 tensorboard=self.tensorboard,
                 report=report,
             )
-        if splits.valid:
+        if self.config.corpus.has_valid:
             _print_accuracy("valid", read_json(self.run_folder / "results.json")["valid"])
         print(f"The run is in {self.run_folder}. Next: {sys.argv[0]} ask {self.run_folder}")
 

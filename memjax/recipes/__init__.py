@@ -3,7 +3,15 @@
 
 from memjax.recipes.answerer import Answerer, Reply, Support
 from memjax.recipes.baseline import TrainedBaseline, train_baseline
-from memjax.recipes.config import ADAPTIVE, PAPER, RECIPES, AnsweringConfig, BaselineConfig, KnowledgeConfig
+from memjax.recipes.config import (
+    ADAPTIVE,
+    PAPER,
+    RECIPES,
+    STRONGEST,
+    AnsweringConfig,
+    BaselineConfig,
+    KnowledgeConfig,
+)
 from memjax.recipes.corpora import Babi, Corpus, MetaQA, Simulation, Splits, load_splits, load_test
 from memjax.recipes.knowledge import TrainedKnowledge, load_knowledge, train_knowledge
 from memjax.recipes.knowledge_base import KnowledgeBase, KnowledgeReply, evaluate_knowledge, measure_knowledge
@@ -15,6 +23,7 @@ __all__ = [
     "ADAPTIVE",
     "PAPER",
     "RECIPES",
+    "STRONGEST",
     "Answerer",
     "AnsweringConfig",
     "Babi",

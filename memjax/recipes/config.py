@@ -121,7 +121,10 @@ ADAPTIVE = AnsweringConfig(
     adaptive=True, hops=MAX_ADAPTIVE_HOPS, max_words=8, exclude_found=True, short_chains="no_loss"
 )
 
-RECIPES = {"default": AnsweringConfig(), "adaptive": ADAPTIVE, "paper": PAPER}
+#: What does best on bAbI: n-grams and the nonlinear embedding (appendix A.2), with variables and several chains.
+STRONGEST = dataclasses.replace(ADAPTIVE, ngrams=3, form="nonlinear", weight_decay=0.1, variables=True, beam=8)
+
+RECIPES = {"default": AnsweringConfig(), "adaptive": ADAPTIVE, "paper": PAPER, "strongest": STRONGEST}
 
 
 @dataclasses.dataclass(frozen=True)
