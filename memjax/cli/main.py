@@ -46,7 +46,7 @@ class Train:
     config: AnsweringConfig
     run_folder: Path = Path("runs/memnn")
     """Where configuration, metrics, checkpoints and results go."""
-    recipe: Literal["default", "adaptive", "paper"] = "default"
+    recipe: Literal["default", "adaptive", "paper", "strongest"] = "default"
     """Where the flags below start from: what does best here, adaptive memory, or the paper's own training."""
     resume: bool = False
     """Go on with the run in the folder from its last checkpoint."""
