@@ -19,8 +19,7 @@ import numpy as np
 from flax import struct
 
 from experiments import common
-from memjax.data import encode, simulation
-from memjax.data.topics import Topics
+from memjax.data import Topics, encode, simulation
 from memjax.memory import Memory, credit, empty, least_used_slot, merge, next_slot, oldest_slot, valid, write
 from memjax.models import MemNN
 from memjax.recipes import AnsweringConfig, Splits, Trained, load_splits, progress, train

@@ -7,6 +7,7 @@ so it is not imported here.
 """
 
 from memjax.data.stories import Example, Stories, encode, token_lists, tokenize
+from memjax.data.topics import Topics
 from memjax.data.vocabulary import Vocabulary
 
-__all__ = ["Example", "Stories", "Vocabulary", "encode", "token_lists", "tokenize"]
+__all__ = ["Example", "Stories", "Topics", "Vocabulary", "encode", "token_lists", "tokenize"]

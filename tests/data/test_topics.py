@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What questions ask about, learned from the simulated world without its lists of names."""
 
-from memjax.data import Vocabulary, encode, simulation, token_lists
+from memjax.data import Topics, Vocabulary, encode, simulation, token_lists
 from memjax.data.stories import Example
-from memjax.data.topics import Topics
 from memjax.data.world import DEFAULT_WORLD
 
 
