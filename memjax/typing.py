@@ -51,6 +51,19 @@ class SlotFn(Protocol):
         ...
 
 
+class RelationFn(Protocol):
+    """How a fact that a memory holds stands to a new one."""
+
+    def __call__(self, key: PyTree, held: PyTree) -> Array:
+        """Returns a bool scalar.
+
+        Args:
+            key: one slot's key, of the new fact.
+            held: one slot's key, of the fact held.
+        """
+        ...
+
+
 class ScoreFn(Protocol):
     """s(x, y): how well one slot matches one query."""
 

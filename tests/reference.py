@@ -645,6 +645,23 @@ def greedy_sentence(p: LanguageModel, prompt: Tokens, max_words: int) -> list[in
 # A knowledge base
 
 
+def obsolete(times: Sequence[int], same: Sequence[bool], needs: Sequence[bool]) -> set[int]:
+    """The slots that a new fact makes obsolete (MemNN 2, where G updates what is stored; how is left open).
+
+    Args:
+        times: write time of each slot, -1 where it is empty.
+        same: whether the slot tells an older state of what the new fact tells.
+        needs: whether the slot is read together with the last such fact before it.
+    """
+    gone = {i for i in range(len(times)) if times[i] >= 0 and same[i]}
+    for k in range(len(times)):
+        if times[k] >= 0 and needs[k] and not same[k]:
+            before = [i for i in range(len(times)) if times[i] >= 0 and same[i] and times[i] < times[k]]
+            if before:
+                gone.discard(max(before, key=lambda i: times[i]))
+    return gone
+
+
 def fact_score(
     embeddings: dict[str, np.ndarray],
     weights: dict[int, float],

@@ -8,6 +8,7 @@ so it is not imported here.
 
 from memjax.data.prompts import Prompts, encode_prompts, encode_replies, reply_words
 from memjax.data.stories import Example, Stories, encode, token_lists, tokenize
+from memjax.data.topics import Topics
 from memjax.data.variables import bind, function_words, substitute, variables_of
 from memjax.data.vocabulary import Vocabulary
 
@@ -15,6 +16,7 @@ __all__ = [
     "Example",
     "Prompts",
     "Stories",
+    "Topics",
     "Vocabulary",
     "bind",
     "encode",

@@ -16,6 +16,7 @@ Example:
 """
 
 from memjax.memory._memory import Memory, credit, empty, gather, map_keys, valid
+from memjax.memory._merge import merge
 from memjax.memory._slots import hashed_slot, least_used_slot, next_free_slot, next_slot, oldest_slot
 from memjax.memory._write import forget, generalize, write, write_many
 
@@ -29,6 +30,7 @@ __all__ = [
     "hashed_slot",
     "least_used_slot",
     "map_keys",
+    "merge",
     "next_free_slot",
     "next_slot",
     "oldest_slot",

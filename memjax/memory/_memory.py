@@ -180,24 +180,30 @@ def map_keys(memory: Memory, fn: Callable[[PyTree], PyTree]) -> Memory:
     return dataclasses.replace(memory, keys=zero_empty(memory, jax.vmap(fn)(memory.keys)))
 
 
-def credit(memory: Memory, slots: Array, weights: Array) -> Memory:
+def credit(memory: Memory, slots: Array, weights: Array, decay: Array | float | None = None) -> Memory:
     """Adds to the usage of slots that were read; nothing else changes usage but a write, which resets it.
+
+    Without decay, what was read often stays for ever, and what is new goes first. With it, and a weight for the new
+    fact too, the usage of a slot says how much and how lately it was wanted.
 
     Args:
         memory: N slots.
         slots: integer `[K]`. A slot that comes twice gets both weights; an empty one, or one outside [0, N), none.
         weights: `[K]`, e.g. the attention that each slot received.
+        decay: scalar in [0, 1] that multiplies all usage first, which costs O(N); None leaves it as it is.
 
     Returns:
         The memory with other `usage`.
 
     Raises:
-        ValueError: if `slots` is not an integer `[K]`, or `weights` not `[K]`.
+        ValueError: if `slots` is not an integer `[K]`, `weights` not `[K]`, or `decay` no scalar.
 
     Example:
         >>> memory = empty(2, jnp.zeros(3), jnp.zeros(3)).replace(times=jnp.array([0, -1]))
         >>> credit(memory, jnp.array([0, 0, 1, -1]), jnp.array([0.5, 0.25, 1.0, 1.0])).usage.tolist()
         [0.75, 0.0]
+        >>> credit(memory.replace(usage=jnp.ones(2)), jnp.array([1]), jnp.ones(1), decay=0.5).usage.tolist()
+        [0.5, 0.5]
 
     Reference: Weston et al. 2015, section 2: forgetting replaces the memory that is the least useful.
     Departs from the paper: it leaves open what makes a memory useful; here it is how much it was read.
@@ -209,4 +215,8 @@ def credit(memory: Memory, slots: Array, weights: Array) -> Memory:
     at = remap_outside(slots, memory.num_slots)  # [K]
     held = jnp.asarray(memory.times).at[at].get(mode="fill", fill_value=-1) >= 0
     added = jnp.where(held, jnp.asarray(weights).astype(memory.usage.dtype), 0.0)
-    return dataclasses.replace(memory, usage=jnp.asarray(memory.usage).at[at].add(added, mode="drop"))
+    usage = jnp.asarray(memory.usage)
+    if decay is not None:
+        _checks.rank("decay", decay, 0, "[]")
+        usage = usage * jnp.asarray(decay, usage.dtype)
+    return dataclasses.replace(memory, usage=usage.at[at].add(added, mode="drop"))

@@ -116,6 +116,14 @@ def test_credit_adds_to_held_slots_alone():
     assert batch.usage.tolist() == [[1.5, 0.0, 0.75, 0.25], memory.usage.tolist()]
 
 
+def test_usage_fades_before_credit_is_added():
+    memory = small_memory()
+    fade = jax.jit(lambda memory, decay: mm.credit(memory, jnp.array([3, 2, 1]), jnp.array([1.0, 0.5, 8.0]), decay))
+    assert fade(memory, 0.5).usage.tolist() == [0.25, 0.0, 0.5, 1.125]
+    assert fade(memory, 0.0).usage.tolist() == [0.0, 0.0, 0.5, 1.0]
+    assert fade(memory, 1.0).usage.tolist() == fade(memory, None).usage.tolist() == [0.5, 0.0, 0.5, 1.25]
+
+
 def test_errors_say_what_to_do():
     memory = small_memory()
     batch = jax.vmap(lambda _: memory)(jnp.arange(2))
@@ -127,3 +135,5 @@ def test_errors_say_what_to_do():
         mm.map_keys(batch, lambda key: key)
     with pytest.raises(ValueError, match=r"weights: expected shape \(2,\), one for each slot, got \(3,\)"):
         mm.credit(memory, jnp.zeros(2, jnp.int32), jnp.zeros(3))
+    with pytest.raises(ValueError, match=r"decay: expected 0 axes \[\], got shape \(4,\)"):
+        mm.credit(memory, jnp.zeros(2, jnp.int32), jnp.zeros(2), jnp.ones(4))
