@@ -118,6 +118,15 @@ def follow_fact(module, question, found, known, keys):
     return query.embedded, module.score(query, keys), module.vector(query)
 
 
+def segmenter(dtype, seed):
+    return models.Segmenter(W, D, longest=S, param_dtype=dtype, rngs=nnx.Rngs(seed))
+
+
+def listen(module, mem, tokens):
+    heard, hearing, cuts = module.listen(mem, tokens, lambda words: jax.nn.one_hot(words[0], D, dtype=mem.keys.dtype))
+    return stored(heard), hearing, cuts
+
+
 def embedded(rng, dtype):
     return {"candidate": vector(D)(rng, dtype), "support": vector(D)(rng, dtype)}
 
@@ -367,6 +376,11 @@ CASES = {
         (0,),
     ),
     "models.OutputMap": Case(with_module(output_map, lambda module, *args: module(*args)), bags, (0, 1)),
+    "models.Segmenter": Case(
+        with_module(segmenter, lambda module, bag, *args: (module(bag), listen(module, *args))),
+        draw(parameters(segmenter), vector(W), memory(vector(D), word_ids), integers(0, W + 2, T)),
+        (0, 1),
+    ),
     "models.WordResponder": Case(
         with_module(responder, lambda module, *args: (module(*args), module.scores(*args, args[0]))),
         draw(parameters(responder), vector(W), vector(2, W), flags(2)),
@@ -399,8 +413,10 @@ NOT_PARTS = {
     "lstmn.Tape",
     "lstmn.Weights",
     "models.Answer",
+    "models.Cuts",
     "models.candidates_of",
     "models.FactQuery",
+    "models.Hearing",
     "models.HopScores",
     "nn.Fused",
     "nn.FusedAttention",
