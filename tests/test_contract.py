@@ -122,11 +122,6 @@ def segmenter(dtype, seed):
     return models.Segmenter(W, D, longest=S, param_dtype=dtype, rngs=nnx.Rngs(seed))
 
 
-def listen(module, mem, tokens):
-    heard, hearing, cuts = module.listen(mem, tokens, lambda words: jax.nn.one_hot(words[0], D, dtype=mem.keys.dtype))
-    return stored(heard), hearing, cuts
-
-
 def embedded(rng, dtype):
     return {"candidate": vector(D)(rng, dtype), "support": vector(D)(rng, dtype)}
 
@@ -377,8 +372,8 @@ CASES = {
     ),
     "models.OutputMap": Case(with_module(output_map, lambda module, *args: module(*args)), bags, (0, 1)),
     "models.Segmenter": Case(
-        with_module(segmenter, lambda module, bag, *args: (module(bag), listen(module, *args))),
-        draw(parameters(segmenter), vector(W), memory(vector(D), word_ids), integers(0, W + 2, T)),
+        with_module(segmenter, lambda module, bag, tokens: (module(bag), module.segment(tokens))),
+        draw(parameters(segmenter), vector(W), integers(0, W + 2, T)),
         (0, 1),
     ),
     "models.WordResponder": Case(
