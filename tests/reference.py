@@ -642,7 +642,7 @@ def greedy_sentence(p: LanguageModel, prompt: Tokens, max_words: int) -> list[in
     return reply
 
 
-# A knowledge base
+# Merging
 
 
 def obsolete(times: Sequence[int], same: Sequence[bool], needs: Sequence[bool]) -> set[int]:
@@ -660,6 +660,60 @@ def obsolete(times: Sequence[int], same: Sequence[bool], needs: Sequence[bool]) 
             if before:
                 gone.discard(max(before, key=lambda i: times[i]))
     return gone
+
+
+# Word streams
+
+
+def seg(words: Tokens, U_S: np.ndarray, W_seg: np.ndarray) -> float:
+    """seg(c) = W_seg^T U_S Phi_seg(c): MemNN 3.2. U_S is `[W, n]`, W_seg `[n]`."""
+    return float(W_seg @ embed(words, U_S))
+
+
+def segments(
+    stream: Tokens, U_S: np.ndarray, W_seg: np.ndarray, gamma: float, longest: int
+) -> tuple[list[list[int]], list[int], list[float]]:
+    """Cuts a stream: c, the words since the last break, is a segment where seg(c) > gamma (MemNN 3.2).
+
+    Not in the paper: `longest` words are a segment whatever their score, and padding is no word.
+
+    Returns:
+        The segments and what is left; the places of the cuts; seg(c) with each word.
+    """
+    found: list[list[int]] = [[]]
+    ends, scores = [], []
+    for place, token in enumerate(stream):
+        if token != 0:
+            found[-1].append(int(token))
+        scores.append(seg(found[-1], U_S, W_seg))
+        if token != 0 and (scores[-1] > gamma or len(found[-1]) == longest):
+            ends.append(place)
+            found.append([])
+    return found, ends, scores
+
+
+def wrong_segments(segment: Tokens, following: Tokens) -> list[list[int]]:
+    """F' of one known segment: its first words, not all; and all of them with the first words of the next, not all.
+
+    MemNN appendix B has "all other segments" of the stream.
+    """
+    unfinished = [list(segment[:n]) for n in range(1, len(segment))]
+    return unfinished + [[*segment, *following[:n]] for n in range(1, len(following))]
+
+
+def loss_seg(
+    known: Sequence[Tokens], following: Sequence[Tokens], U_S: np.ndarray, W_seg: np.ndarray, gamma: float
+) -> tuple[float, float]:
+    """sum_F max(0, gamma - seg(f)) and sum_F' max(0, gamma + seg(f')): MemNN appendix B."""
+    right = wrong = 0.0
+    for segment, after in zip(known, following, strict=True):
+        right += max(0.0, gamma - seg(segment, U_S, W_seg))
+        for other in wrong_segments(segment, after):
+            wrong += max(0.0, gamma + seg(other, U_S, W_seg))
+    return right, wrong
+
+
+# A knowledge base
 
 
 def fact_score(

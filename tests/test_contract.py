@@ -130,6 +130,10 @@ def follow_fact(module, question, found, known, keys):
     return query.embedded, module.score(query, keys), module.vector(query)
 
 
+def segmenter(dtype, seed):
+    return models.Segmenter(W, D, longest=S, param_dtype=dtype, rngs=nnx.Rngs(seed))
+
+
 def embedded(rng, dtype):
     return {"candidate": vector(D)(rng, dtype), "support": vector(D)(rng, dtype)}
 
@@ -412,6 +416,11 @@ CASES = {
         (0,),
     ),
     "models.OutputMap": Case(with_module(output_map, lambda module, *args: module(*args)), bags, (0, 1)),
+    "models.Segmenter": Case(
+        with_module(segmenter, lambda module, bag, tokens: (module(bag), module.segment(tokens))),
+        draw(parameters(segmenter), vector(W), integers(0, W + 2, T)),
+        (0, 1),
+    ),
     "models.WordResponder": Case(
         with_module(responder, lambda module, *args: (module(*args), module.scores(*args, args[0]))),
         draw(parameters(responder), vector(W), vector(2, W), flags(2)),
@@ -457,8 +466,10 @@ NOT_PARTS = {
     "lstmn.Tape",
     "lstmn.Weights",
     "models.Answer",
+    "models.Cuts",
     "models.candidates_of",
     "models.FactQuery",
+    "models.Hearing",
     "models.HopScores",
     "models.Sentences",
     "nn.Fused",

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from memjax.recipes import Reply, Support
+from memjax.recipes import Heard, Reply, Support
 
 pytest.importorskip("matplotlib", reason="the extra `app` is not installed")
 plots = pytest.importorskip("memjax.plots")
@@ -347,3 +347,27 @@ def test_attention_can_be_saved(tmp_path):
     ):
         figure.savefig(tmp_path / f"{name}.png", dpi=150)
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def make_heard(ends: tuple[int, ...], words: tuple[str, ...]) -> Heard:
+    """Words, some of which end a segment."""
+    cuts = np.isin(np.arange(len(words)), ends)
+    pieces = np.split(np.array(words, object), np.flatnonzero(cuts) + 1)[: len(ends)]
+    return Heard(words, np.where(cuts, 1.0, -0.5), cuts, tuple(map(" ".join, pieces)), (), 0.1)
+
+
+@pytest.mark.parametrize("ends", [(), (4,), (4, 8)])
+def test_a_stream_with_its_cuts(ends):
+    heard = make_heard(ends, ("joe", "went", "to", "the", "${x$", "then", "fred", "left", "here"))
+    figure = plots.segment_scores(heard)
+    draw(figure)
+    (axis,) = figure.axes
+    assert f"{len(ends)} segments in 9 words" in figure.get_suptitle()
+    assert [label.get_text() for label in axis.get_xticklabels()] == list(heard.words)
+    assert [i for i, label in enumerate(axis.get_xticklabels()) if label.get_fontweight() == "bold"] == list(ends)
+    np.testing.assert_allclose([bar.get_height() for bar in axis.containers[0]], heard.scores)
+
+
+def test_nothing_was_heard():
+    with pytest.raises(ValueError, match="heard: expected words to draw, got none; let the listener hear something"):
+        plots.segment_scores(make_heard((), ()))

@@ -96,7 +96,7 @@ def join(
         )
     words: list[str] = []
     starts, ends = [], []
-    for connective, statement in zip(("", *connectives), statements, strict=True):
+    for connective, statement in zip(("", *connectives), statements, strict=False):
         words += tokenize(connective)
         starts.append(len(words))
         words += tokenize(statement)
@@ -243,6 +243,6 @@ def encode_segments(stream: Stream, vocabulary: Vocabulary) -> tuple[np.ndarray,
     width = max(map(len, rows))
 
     def padded(indices: Iterable[int]) -> np.ndarray:
-        return np.array([rows[i] + [0] * (width - len(rows[i])) for i in indices], np.int32).reshape(-1, width)
+        return np.array([rows[i] + [0] * (width - len(rows[i])) for i in indices], np.int32).reshape(len(chosen), width)
 
     return padded(chosen), padded(i + 1 for i in chosen)

@@ -55,14 +55,14 @@ class Listener(Answerer):
         ValueError: if there is no such model, or it was not trained on a stream.
 
     Example:
-        >>> from memjax.recipes import AnsweringConfig, Simulation, train
-        >>> world = Simulation(difficulty=1, objects=False, num_statements=400, num_questions=300, stream=True)
-        >>> listener = Listener(train(AnsweringConfig(corpus=world, epochs=20)))
-        >>> listener.hear("joe went to the office then fred moved to the").segments
+        After `memjax train simulation --stream --run-folder runs/stream`:
+
+        >>> listener = Listener.load("runs/stream")  # doctest: +SKIP
+        >>> listener.hear("joe went to the office then fred moved to the").segments  # doctest: +SKIP
         ('joe went to the office',)
-        >>> listener.hear("garden and then joe").segments
+        >>> listener.hear("garden and then joe").segments  # doctest: +SKIP
         ('then fred moved to the garden',)
-        >>> listener.ask("Where is Fred?").answer
+        >>> listener.ask("Where is Fred?").answer  # doctest: +SKIP
         'garden'
     """
 

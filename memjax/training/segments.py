@@ -55,7 +55,8 @@ def make_segment_loss(*, margin: float = 1.0, negatives: Literal["sampled", "all
     Example:
         >>> from flax import nnx
         >>> batch = SegmentBatch(segments=jnp.array([[2, 3]]), following=jnp.array([[4, 3]]))
-        >>> loss, metrics = make_segment_loss()(Segmenter(3, 4, rngs=nnx.Rngs(0)), batch, jax.random.key(0))
+        >>> loss_fn = jax.jit(make_segment_loss())
+        >>> loss, metrics = loss_fn(Segmenter(3, 4, rngs=nnx.Rngs(0)), batch, jax.random.key(0))
         >>> sorted(metrics)
         ['right', 'wrong']
 

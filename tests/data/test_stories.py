@@ -27,6 +27,7 @@ def _vocabulary(examples=EXAMPLES):
         ("Frodo went to Mount-Doom.", ["frodo", "went", "to", "mount-doom"]),
         ("s,e", ["s", "e"]),
         ("Later, the\tcat sat!  ", ["later", "the", "cat", "sat"]),
+        ("he sat;then", ["he", "sat", "then"]),
         ("...", []),
         ("", []),
     ],
