@@ -2,8 +2,8 @@
 """Corpora: what was told and asked, as text and as padded NumPy arrays.
 
 `memjax.data.babi` and `memjax.data.simulation` give lists of `Example`; `encode` turns them into `Stories` with the
-token ids of a `Vocabulary`. `memjax.data.builders` wraps both as TFDS builders; it alone imports tensorflow_datasets,
-so it is not imported here.
+token ids of a `Vocabulary`. `memjax.data.streams` holds words told without a break. `memjax.data.builders` wraps the
+first two as TFDS builders; it alone imports tensorflow_datasets, so it is not imported here.
 """
 
 from memjax.data.prompts import Prompts, encode_prompts, encode_replies, reply_words

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a stream of words to segments: a segmenter of its own for each run, trained before the Memory Network."""
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from flax import nnx
 
 from memjax.data import Vocabulary
 from memjax.data.streams import Stream, encode_segments
+from memjax.errors import RunError
 from memjax.models import Cuts, Segmenter
 from memjax.recipes.config import AnsweringConfig
 from memjax.recipes.program import MAX_SENTENCE
@@ -115,17 +117,18 @@ def fit_segmenter(
     Raises:
         ValueError: if the stream has no question with supports.
     """
+    if folder is not None:  # a kill may have left one, or a part of one
+        with contextlib.suppress(RunError):
+            return load_segmenter(config, vocabulary, folder)
     segments, following = encode_segments(stream, vocabulary)
     if not len(segments):
         raise ValueError("stream: expected questions with supporting statements to learn segments from, got none")
     batch = SegmentBatch(jnp.asarray(segments), jnp.asarray(following))
     epochs = -(-STEPS // max(len(batch) // config.batch_size, 1))
     program = _program(vocabulary.num_words, config.features, config.learning_rate, config.batch_size, epochs)
-    if folder is not None and _place(folder).exists():
-        return load_segmenter(config, vocabulary, folder)
     params = program.fit(jnp.asarray(seed), batch)
     if folder is not None:
-        save_pytree(_place(folder), params)
+        save_pytree(_place(folder), params, overwrite=True)
     return TrainedSegmenter(vocabulary, program, params)
 
 
