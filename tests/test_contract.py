@@ -503,8 +503,9 @@ def test_every_public_part_is_in_the_table():
 
 
 def quick(names):
-    """The names, those of the fusion layers marked: their programs take half a minute to compile."""
-    return [pytest.param(name, marks=pytest.mark.thorough) if "Fusion" in name else name for name in names]
+    """The names, those of fusion layers and of sentences marked: their programs take long to compile."""
+    slow = ("Fusion", "Sentence")
+    return [pytest.param(n, marks=pytest.mark.thorough) if any(word in n for word in slow) else n for n in names]
 
 
 @pytest.mark.parametrize("name", quick(CASES))

@@ -201,13 +201,13 @@ class BaselineConfig:
     """n, size of the embeddings."""
     hidden_features: int = 64
     """H."""
-    learning_rate: float = 0.003
+    learning_rate: float = 0.01
     """At the start; Adam, along a cosine to 0."""
     clip_norm: float = 1.0
     """The norm of the gradient, at most."""
     batch_size: int = 32
     """Questions in one step."""
-    epochs: int = 20
+    epochs: int = 12
     """Passes over the training questions."""
     seed: int = 0
     """Of initial weights and order."""
