@@ -13,6 +13,11 @@ from memjax.nn._stack import Tapes
 from memjax.typing import Array
 
 
+def _orthogonal(key: Array, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+    """An orthogonal matrix; made as float32, since JAX has no QR of bfloat16."""
+    return nnx.initializers.orthogonal()(key, shape, jnp.float32).astype(dtype)
+
+
 class RNN(nnx.Module):
     """One layer of h_t = tanh(x_t W_x + h_{t-1} W_h + b) with the interface of `LSTM`, for comparisons.
 
@@ -49,7 +54,7 @@ class RNN(nnx.Module):
         self.in_features, self.dtype = in_features, dtype
         matrix = partial(_weights.matrix, rngs, columns=hidden_features, dtype=param_dtype)
         self.weights_input = matrix(rows=in_features, init=_weights.default_init)
-        self.weights_read = matrix(rows=hidden_features, init=nnx.initializers.orthogonal())
+        self.weights_read = matrix(rows=hidden_features, init=_orthogonal)
         self.bias = _weights.bias(hidden_features, use_bias, param_dtype)
 
     def __call__(
