@@ -503,8 +503,8 @@ def test_every_public_part_is_in_the_table():
 
 
 def quick(names):
-    """The names, those of fusion layers and of sentences marked: their programs take long to compile."""
-    slow = ("Fusion", "Sentence")
+    """The names, those marked whose programs take long to compile; sharded ones are also tested on eight devices."""
+    slow = ("Fusion", "Sentence", "sharded")
     return [pytest.param(n, marks=pytest.mark.thorough) if any(word in n for word in slow) else n for n in names]
 
 

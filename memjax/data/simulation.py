@@ -271,7 +271,7 @@ def generate_stream(seed: int, split: str, **settings: Any) -> Stream:
         >>> stream.ends
         (5, 12, 17)
         >>> stream.questions[0].question, stream.questions[0].told, stream.questions[0].supports
-        ('Where is Joe ?', 1, (0,))
+        ('Where is Bill now ?', 3, (2,))
 
     Reference: Weston et al. 2015, section 3.2 and Appendix A.
     Departs from the paper: as `generate`; the marks among the connectives are dropped, so that "." and ";" leave

@@ -89,7 +89,7 @@ def make_memnn_loss(
         ...     sentences=jnp.array([[0, 0], [2, 3], [4, 5]]), slots=jnp.array([[1, 2, -1]]),
         ...     questions=jnp.array([[2, 0]]), supports=jnp.array([[0]]), answers=jnp.array([[3]]))
         >>> loss_fn = make_memnn_loss(negatives="all")
-        >>> value, metrics = loss_fn(MemNN(4, 8, rngs=nnx.Rngs(0)), batch, jax.random.key(0))
+        >>> value, metrics = jax.jit(loss_fn)(MemNN(4, 8, rngs=nnx.Rngs(0)), batch, jax.random.key(0))
         >>> sorted(metrics)
         ['answer', 'hops']
 

@@ -183,7 +183,10 @@ def expected_losses(parameters, options, question, sentences, supports, answers,
     return hops, reference.loss_R(parameters, question, told, words, wrong_words, 0.3, loss)
 
 
-@pytest.mark.parametrize("options", [OPTIONS[2], OPTIONS[3], OPTIONS[6], *OPTIONS[-3:]])
+@pytest.mark.parametrize(
+    "options",
+    [OPTIONS[2], OPTIONS[3], OPTIONS[-3], *(pytest.param(OPTIONS[i], marks=pytest.mark.thorough) for i in (6, -2, -1))],
+)
 def test_gradients_agree_with_finite_differences(options):
     model, _ = build(6, **options)
     rng = np.random.default_rng(7)
