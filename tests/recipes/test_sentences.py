@@ -27,7 +27,7 @@ def test_a_network_learns_to_answer_in_sentences():
 @pytest.mark.thorough
 def test_a_run_is_evaluated_by_its_sentences(tmp_path):
     folder = tmp_path / "run"
-    larger = dataclasses.replace(CONFIG, response="lstm", features=32, response_features=32, response_beam=2, epochs=60)
+    larger = dataclasses.replace(CONFIG, response="lstm", features=32, response_features=32, response_beam=2, epochs=200)
     trained = train(larger, folder=folder)
     results = trained.evaluate(WORLD.examples("train"))
     assert results["accuracy"][0] > 90 and results["supports"][0] > 90
@@ -38,7 +38,7 @@ def test_a_run_is_evaluated_by_its_sentences(tmp_path):
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_baseline_reads_sentences_and_streams(stream):
     world = dataclasses.replace(WORLD, stream=stream)
-    config = BaselineConfig(corpus=world, cell="rnn", answer="sentence", statements=1, epochs=60, hidden_features=16)
+    config = BaselineConfig(corpus=world, cell="rnn", answer="sentence", statements=1, batch_size=8, epochs=150)
     assert train_baseline(config).evaluate(world.examples("train"))["accuracy"][0] > 80
 
 
