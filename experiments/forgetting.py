@@ -39,7 +39,7 @@ class Streams:
     sentences: Array  # int32 [M, S]
     about: Array  # int32 [M]
     names: Array  # bool [M, words]
-    told: Array  # int32 [B, T], rows of sentences
+    told: Array  # int32 [B, T], rows of sentences; 0 after a story's last question
     questions: Array  # int32 [B, T, S]
     answers: Array  # int32 [B, T], PAD where nothing is asked
 
@@ -96,7 +96,7 @@ def main(config: Config) -> None:
     shared = {name: getattr(config, name) for name in ("seeds", "split", "decay")}
     kept = common.Rows(config.folder, config, shared)
     results = {name: kept.measure(name, _OURS, partial(_row, ROWS[name], config)) for name in config.rows}
-    header = ["accuracy, %", *map(str, SLOTS), "slots held"]
+    header = ["accuracy, %", *(f"{size} slots" for size in SLOTS), "most held"]
     common.finish(config.folder, common.markdown(header, [_cells(name, row) for name, row in results.items()]))
     _picture(config, results)
 
@@ -132,7 +132,7 @@ def _streams(seeds: int, split: str) -> Streams:
 def _row(policy: Policy, config: Config) -> dict[str, Any]:
     trained, _ = _trained(config.seeds)
     streams = _streams(config.seeds, config.split)
-    result: dict[str, Any] = {"accuracy": {}, "held": {}, "most_held": {}}
+    result: dict[str, Any] = {"accuracy": {}, "most_held": {}}
     for num_slots in policy.slots:
 
         def one(params: PyTree, num_slots: int = num_slots) -> tuple[Array, Array]:
@@ -141,7 +141,6 @@ def _row(policy: Policy, config: Config) -> dict[str, Any]:
         right, held = jax.device_get(jax.jit(jax.vmap(one))(trained.params))  # [R, B, T]
         asked = np.asarray(streams.answers) > 0
         result["accuracy"][str(num_slots)] = [round(100 * float(r[asked].mean()), 4) for r in right]
-        result["held"][str(num_slots)] = round(float(held.mean()), 2)
         result["most_held"][str(num_slots)] = int(held.max())
     return result
 
@@ -197,8 +196,8 @@ def _store(policy: Policy, streams: Streams) -> Callable[[Memory, Array], Memory
 
     def store(memory: Memory, row: Array) -> Memory:
         if policy.merges == "no":
-            return write(memory, row, row, policy.slot_fn)
-        return merge(memory, row, row, same, needs if policy.merges == "not needed" else None, policy.slot_fn)
+            return write(memory, row, row, policy.slot_fn, row > 0)
+        return merge(memory, row, row, same, needs if policy.merges == "not needed" else None, policy.slot_fn, row > 0)
 
     return store
 
