@@ -30,6 +30,7 @@ _OURS = AnsweringConfig(epochs=20)
 SLOTS = (4, 8, 16, 32, 64, 128)
 #: Stories, and the statements and questions of each.
 NUM_STREAMS, NUM_STATEMENTS, NUM_QUESTIONS = 8, 512, 256
+_COLUMNS = (*SLOTS, NUM_STATEMENTS)
 
 
 @struct.dataclass
@@ -96,7 +97,7 @@ def main(config: Config) -> None:
     shared = {name: getattr(config, name) for name in ("seeds", "split", "decay")}
     kept = common.Rows(config.folder, config, shared)
     results = {name: kept.measure(name, _OURS, partial(_row, ROWS[name], config)) for name in config.rows}
-    header = ["accuracy, %", *(f"{size} slots" for size in SLOTS), "most held"]
+    header = ["accuracy, %", *(f"{size} slots" for size in _COLUMNS), "most held"]
     common.finish(config.folder, common.markdown(header, [_cells(name, row) for name, row in results.items()]))
     _picture(config, results)
 
@@ -203,17 +204,15 @@ def _store(policy: Policy, streams: Streams) -> Callable[[Memory, Array], Memory
 
 
 def _cells(name: str, row: dict[str, Any]) -> list[str]:
-    if name == "nothing forgotten":
-        (sizes,) = row["accuracy"]
-        return [name, *[""] * (len(SLOTS) - 1), common.spread(row["accuracy"][sizes], digits=2), sizes]
-    cells = [common.spread(row["accuracy"][str(size)], digits=2) for size in SLOTS]
-    return [name, *cells, str(row["most_held"][str(SLOTS[-1])])]
+    sizes = list(row["accuracy"])
+    cells = [common.spread(row["accuracy"][size], digits=2) if size in sizes else "" for size in map(str, _COLUMNS)]
+    return [name, *cells, str(row["most_held"][sizes[-1]])]
 
 
 def _picture(config: Config, results: dict[str, dict[str, Any]]) -> None:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    figure = Figure(figsize=(8, 3.8), layout="constrained")
     axis = figure.subplots()
     for name, row in results.items():
         accuracy = np.array(list(row["accuracy"].values()))  # [sizes, R]
@@ -225,7 +224,7 @@ def _picture(config: Config, results: dict[str, dict[str, Any]]) -> None:
     axis.set_xscale("log", base=2)
     axis.set_xticks(SLOTS, map(str, SLOTS))
     axis.set(xlabel=f"slots, for {NUM_STATEMENTS} statements", ylabel="accuracy, %", ylim=(0, 103))
-    axis.legend(fontsize=8)
+    figure.legend(loc="outside right upper", fontsize=8)
     for side in ("top", "right"):
         axis.spines[side].set_visible(False)
     figure.savefig(config.folder / "forgetting.png", dpi=110)
