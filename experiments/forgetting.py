@@ -30,6 +30,7 @@ _OURS = AnsweringConfig(epochs=20)
 SLOTS = (4, 8, 16, 32, 64, 128)
 #: Stories, and the statements and questions of each.
 NUM_STREAMS, NUM_STATEMENTS, NUM_QUESTIONS = 8, 512, 256
+_COLUMNS = (*SLOTS, NUM_STATEMENTS)
 
 
 @struct.dataclass
@@ -39,7 +40,7 @@ class Streams:
     sentences: Array  # int32 [M, S]
     about: Array  # int32 [M]
     names: Array  # bool [M, words]
-    told: Array  # int32 [B, T], rows of sentences
+    told: Array  # int32 [B, T], rows of sentences; 0 after a story's last question
     questions: Array  # int32 [B, T, S]
     answers: Array  # int32 [B, T], PAD where nothing is asked
 
@@ -96,7 +97,7 @@ def main(config: Config) -> None:
     shared = {name: getattr(config, name) for name in ("seeds", "split", "decay")}
     kept = common.Rows(config.folder, config, shared)
     results = {name: kept.measure(name, _OURS, partial(_row, ROWS[name], config)) for name in config.rows}
-    header = ["accuracy, %", *map(str, SLOTS), "slots held"]
+    header = ["accuracy, %", *(f"{size} slots" for size in _COLUMNS), "most held"]
     common.finish(config.folder, common.markdown(header, [_cells(name, row) for name, row in results.items()]))
     _picture(config, results)
 
@@ -132,7 +133,7 @@ def _streams(seeds: int, split: str) -> Streams:
 def _row(policy: Policy, config: Config) -> dict[str, Any]:
     trained, _ = _trained(config.seeds)
     streams = _streams(config.seeds, config.split)
-    result: dict[str, Any] = {"accuracy": {}, "held": {}, "most_held": {}}
+    result: dict[str, Any] = {"accuracy": {}, "most_held": {}}
     for num_slots in policy.slots:
 
         def one(params: PyTree, num_slots: int = num_slots) -> tuple[Array, Array]:
@@ -141,7 +142,6 @@ def _row(policy: Policy, config: Config) -> dict[str, Any]:
         right, held = jax.device_get(jax.jit(jax.vmap(one))(trained.params))  # [R, B, T]
         asked = np.asarray(streams.answers) > 0
         result["accuracy"][str(num_slots)] = [round(100 * float(r[asked].mean()), 4) for r in right]
-        result["held"][str(num_slots)] = round(float(held.mean()), 2)
         result["most_held"][str(num_slots)] = int(held.max())
     return result
 
@@ -197,24 +197,22 @@ def _store(policy: Policy, streams: Streams) -> Callable[[Memory, Array], Memory
 
     def store(memory: Memory, row: Array) -> Memory:
         if policy.merges == "no":
-            return write(memory, row, row, policy.slot_fn)
-        return merge(memory, row, row, same, needs if policy.merges == "not needed" else None, policy.slot_fn)
+            return write(memory, row, row, policy.slot_fn, row > 0)
+        return merge(memory, row, row, same, needs if policy.merges == "not needed" else None, policy.slot_fn, row > 0)
 
     return store
 
 
 def _cells(name: str, row: dict[str, Any]) -> list[str]:
-    if name == "nothing forgotten":
-        (sizes,) = row["accuracy"]
-        return [name, *[""] * (len(SLOTS) - 1), common.spread(row["accuracy"][sizes], digits=2), sizes]
-    cells = [common.spread(row["accuracy"][str(size)], digits=2) for size in SLOTS]
-    return [name, *cells, str(row["most_held"][str(SLOTS[-1])])]
+    sizes = list(row["accuracy"])
+    cells = [common.spread(row["accuracy"][size], digits=2) if size in sizes else "" for size in map(str, _COLUMNS)]
+    return [name, *cells, str(row["most_held"][sizes[-1]])]
 
 
 def _picture(config: Config, results: dict[str, dict[str, Any]]) -> None:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    figure = Figure(figsize=(8, 3.8), layout="constrained")
     axis = figure.subplots()
     for name, row in results.items():
         accuracy = np.array(list(row["accuracy"].values()))  # [sizes, R]
@@ -226,7 +224,7 @@ def _picture(config: Config, results: dict[str, dict[str, Any]]) -> None:
     axis.set_xscale("log", base=2)
     axis.set_xticks(SLOTS, map(str, SLOTS))
     axis.set(xlabel=f"slots, for {NUM_STATEMENTS} statements", ylabel="accuracy, %", ylim=(0, 103))
-    axis.legend(fontsize=8)
+    figure.legend(loc="outside right upper", fontsize=8)
     for side in ("top", "right"):
         axis.spines[side].set_visible(False)
     figure.savefig(config.folder / "forgetting.png", dpi=110)
