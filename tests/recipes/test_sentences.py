@@ -27,7 +27,9 @@ def test_a_network_learns_to_answer_in_sentences():
 @pytest.mark.thorough
 def test_a_run_is_evaluated_by_its_sentences(tmp_path):
     folder = tmp_path / "run"
-    larger = dataclasses.replace(CONFIG, response="lstm", features=32, response_features=32, response_beam=2, epochs=200)
+    larger = dataclasses.replace(
+        CONFIG, response="lstm", features=32, response_features=32, response_beam=2, epochs=200
+    )
     trained = train(larger, folder=folder)
     results = trained.evaluate(WORLD.examples("train"))
     assert results["accuracy"][0] > 90 and results["supports"][0] > 90
