@@ -112,6 +112,7 @@ def test_what_does_not_fit_the_width_is_the_most_frequent_and_counted(written):
     np.testing.assert_array_equal(alone.slots, hits.slots)
 
 
+@pytest.mark.thorough
 def test_many_candidates_fill_several_chunks(monkeypatch):
     from memjax.search import _hashed
 

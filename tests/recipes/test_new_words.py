@@ -19,6 +19,7 @@ def answer(answerer, statements, question):
     return answerer.ask(question)
 
 
+@pytest.mark.thorough
 def test_variables_answer_about_names_never_met():
     config = AnsweringConfig(
         corpus=WORLD, features=16, epochs=10, variables=True, ngrams=2, form="nonlinear", exact_match="features", beam=2

@@ -11,6 +11,7 @@ WORLD = Simulation(difficulty=1, objects=False, num_statements=60, num_questions
 CONFIG = AnsweringConfig(corpus=WORLD, features=8, batch_size=8, epochs=30, response="rnn", response_features=8)
 
 
+@pytest.mark.thorough
 def test_a_network_learns_to_answer_in_sentences():
     losses = []
     answerer = Answerer(train(CONFIG, report=lambda done, epochs, metrics: losses.append(metrics["sentence"].item())))

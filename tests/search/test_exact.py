@@ -176,6 +176,7 @@ def test_approximate_search_on_a_cpu_is_exact():
     )
 
 
+@pytest.mark.thorough
 def test_halves_and_doubles_keep_their_precision():
     rng = np.random.default_rng(7)
     keys, vector = small_integers(rng, N, D), small_integers(rng, Q, D)

@@ -39,8 +39,10 @@ def in_probed_lists(memory, lists, vector, probes):
     return jnp.asarray((of[None, :, None] == chosen[:, None]).any(axis=-1))  # [Q, N]
 
 
-@pytest.mark.parametrize("count", [1, 11])
-@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize(
+    ("masked", "count"),
+    [(False, 1), (True, 11), *(pytest.param(*case, marks=pytest.mark.thorough) for case in ((False, 11), (True, 1)))],
+)
 def test_equals_exact_search_of_the_probed_lists(written, count, masked):
     memory, lists, rng = written
     vector = jnp.asarray(rng.standard_normal((count, D)), jnp.float32)
