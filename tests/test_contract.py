@@ -504,7 +504,7 @@ def test_every_public_part_is_in_the_table():
 
 def quick(names):
     """The names, those marked whose programs take long to compile; sharded ones are also tested on eight devices."""
-    slow = ("Fusion", "Sentence", "sharded")
+    slow = ("Fusion", "Sentence", "sharded", "hashing.", "search.hashed", "FactMemNN", "SourceAttention", "beam_hops")
     return [pytest.param(n, marks=pytest.mark.thorough) if any(word in n for word in slow) else n for n in names]
 
 

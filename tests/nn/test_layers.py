@@ -214,7 +214,10 @@ FUSIONS = {
 }
 
 
-@pytest.mark.parametrize("name", FUSIONS)
+@pytest.mark.parametrize(
+    "name",
+    [name if name in ("shallow", "deep") else pytest.param(name, marks=pytest.mark.thorough) for name in FUSIONS],
+)
 def test_fusion_equals_the_equations(name):
     kind, options = FUSIONS[name]
     with jax.enable_x64(True):
