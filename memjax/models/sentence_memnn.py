@@ -25,12 +25,13 @@ class SentenceMemNN(nnx.Module):
         ValueError: if the vocabularies differ in size, or `beam` is below 1.
 
     Example:
-        >>> from memjax.memory import empty, write
+        >>> import jax
+        >>> from memjax.memory import empty
         >>> rngs = nnx.Rngs(0)
         >>> model = SentenceMemNN(MemNN(6, 8, rngs=rngs), SentenceResponder(6, 8, 8, max_words=5, rngs=rngs))
         >>> sentence = jnp.array([2, 3, 4])
-        >>> memory = write(empty(4, model.embed(sentence), sentence), model.embed(sentence), sentence)
-        >>> model(jnp.array([5, 2]), memory).words.shape
+        >>> memory = empty(4, model.embed(sentence), sentence)
+        >>> jax.eval_shape(model, jnp.array([5, 2]), memory).words.shape
         (5,)
 
     Reference: Weston et al. 2015, section 3.1: R as a recurrent network that is fed the output of O.

@@ -92,9 +92,9 @@ class SentenceResponder(nnx.Module):
     Example:
         >>> respond = SentenceResponder(6, 4, 8, rngs=nnx.Rngs(0))
         >>> prompts = join_sentences(respond.end, jnp.array([[2, 3]]), jnp.array([[4, 5]]))[None]
-        >>> respond.scores(prompts, jnp.array([[6, 7]])).shape           # two words and the end
+        >>> jax.eval_shape(respond.scores, prompts, jnp.array([[6, 7]])).shape           # two words and the end
         (1, 3)
-        >>> respond.write(prompts, width=2).words.shape
+        >>> jax.eval_shape(respond.write, prompts).words.shape
         (1, 16)
 
     Reference: Weston et al. 2015, section 3.1, and section 5.2 for the baselines.

@@ -123,10 +123,10 @@ def train_baseline(
 
     Example:
         >>> from memjax.recipes import Simulation
-        >>> world = Simulation(difficulty=1, objects=False, num_statements=100, num_questions=50)
+        >>> world = Simulation(difficulty=1, objects=False, num_statements=20, num_questions=8)
         >>> trained = train_baseline(BaselineConfig(corpus=world, cell="rnn", statements=1, epochs=1))
-        >>> sorted(trained.evaluate(world.examples("test")))
-        ['accuracy']
+        >>> "kitchen" in trained.vocabulary
+        True
 
     Reference: Weston et al. 2015, section 5.2.
     Departs from the paper: the latest statements only; Adam.

@@ -69,12 +69,6 @@ def reply_loss(model: SentenceResponder, prompts: Array, replies: Array) -> Arra
     Returns:
         Scalar.
 
-    Example:
-        >>> from flax import nnx
-        >>> model = SentenceResponder(5, 4, 8, rngs=nnx.Rngs(0))
-        >>> bool(reply_loss(model, jnp.array([[2, 3]]), jnp.array([[4]])) > 0)
-        True
-
     Reference: Weston et al. 2015, section 3.1 (the log-likelihood in place of equation 8) and section 5.2.
     Departs from the paper: the sum over questions is a mean.
     """

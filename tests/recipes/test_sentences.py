@@ -3,12 +3,41 @@
 
 import dataclasses
 
+import jax
+import jax.numpy as jnp
 import pytest
 
-from memjax.recipes import Answerer, AnsweringConfig, BaselineConfig, Simulation, evaluate, train, train_baseline
+from memjax.recipes import (
+    Answerer,
+    AnsweringConfig,
+    BaselineConfig,
+    Simulation,
+    evaluate,
+    load_splits,
+    train,
+    train_baseline,
+)
+from memjax.recipes.corpora import with_replies
+from memjax.recipes.program import build_program, encode_taught
+from memjax.typing import UNKNOWN
 
 WORLD = Simulation(difficulty=1, objects=False, num_statements=60, num_questions=40)
 CONFIG = AnsweringConfig(corpus=WORLD, features=8, batch_size=8, epochs=30, response="rnn", response_features=8)
+
+
+def test_a_program_answers_in_sentences():
+    """Traced, not compiled: what goes in and what comes out."""
+    splits = with_replies(load_splits(WORLD))
+    program = build_program(CONFIG, splits.vocabulary, len(splits.train))
+    taught = encode_taught(CONFIG, splits.train, splits.vocabulary)
+    assert not (taught.replies == UNKNOWN).any()
+    state = jax.eval_shape(program.init, jnp.arange(2))
+    after, metrics = jax.eval_shape(program.epoch, state, taught)
+    assert jax.tree.leaves(after.params) == jax.tree.leaves(state.params)
+    assert {name: value.shape for name, value in metrics.items()} == dict.fromkeys(
+        ("answer", "hops", "loss", "sentence"), (2,)
+    )
+    assert set(jax.eval_shape(program.evaluate, state.params, taught.stories)) == {"accuracy", "supports"}
 
 
 @pytest.mark.thorough
