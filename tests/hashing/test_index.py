@@ -134,6 +134,7 @@ def test_many_candidates_fill_several_chunks(monkeypatch):
     )
 
 
+@pytest.mark.thorough
 def test_dense_keys_and_gradients(written):
     """An embedded memory whose words are its values, as a trained model serves it."""
     memory, _ = written

@@ -112,6 +112,7 @@ def test_scores_of_codes_are_near_those_of_vectors():
     assert np.abs(few - exact[:, :2]).mean() < np.abs(many - exact).mean()
 
 
+@pytest.mark.thorough
 def test_queries_of_a_vmap_are_searched_together():
     rng = np.random.default_rng(4)
     memory = memory_of(small_integers(rng, N, D))

@@ -57,6 +57,7 @@ def test_equals_exact_search_of_the_probed_lists(written, count, masked):
         assert not hits.lost.any()
 
 
+@pytest.mark.thorough
 def test_a_merged_tail_equals_lists_built_anew(written):
     memory, lists, _ = written
     built = hashing.build_lists(memory, lists.centroids)
@@ -88,6 +89,7 @@ def test_scores_have_the_precision_of_the_keys(kept, asked):
         assert hits.scores.dtype == kept
 
 
+@pytest.mark.thorough
 def test_what_does_not_fit_the_width_is_counted():
     keys = jnp.concatenate([jnp.ones((600, 2)), jnp.full((40, 2), -1.0)])
     memory = mm.write_many(mm.empty(640, keys[0], jnp.int32(0)), keys, jnp.zeros(640, jnp.int32))

@@ -70,6 +70,7 @@ def test_predictions_are_those_of_one_question_at_a_time(options, batch_size):
         assert (found.answers[number].tolist(), found.slots[number].tolist()) == (padded, slots)
 
 
+@pytest.mark.thorough
 def test_right_means_every_word_and_supported_every_slot_in_order():
     model = MemNN(WORDS, 6, max_words=2, hops=2, rngs=nnx.Rngs(4))
     nnx.update(model, jax.tree.map(lambda leaf: leaf * 10, nnx.state(model)))
