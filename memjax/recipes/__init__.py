@@ -12,7 +12,7 @@ from memjax.recipes.config import (
     BaselineConfig,
     KnowledgeConfig,
 )
-from memjax.recipes.corpora import Babi, Corpus, MetaQA, Simulation, Splits, load_splits, load_test
+from memjax.recipes.corpora import Babi, BabiTasks, Corpus, MetaQA, Simulation, Splits, Tasks, load_splits, load_test
 from memjax.recipes.knowledge import TrainedKnowledge, load_knowledge, train_knowledge
 from memjax.recipes.knowledge_base import KnowledgeBase, KnowledgeReply, evaluate_knowledge, measure_knowledge
 from memjax.recipes.listener import Heard, Listener
@@ -27,6 +27,7 @@ __all__ = [
     "Answerer",
     "AnsweringConfig",
     "Babi",
+    "BabiTasks",
     "BaselineConfig",
     "Corpus",
     "Heard",
@@ -39,6 +40,7 @@ __all__ = [
     "Simulation",
     "Splits",
     "Support",
+    "Tasks",
     "Trained",
     "TrainedBaseline",
     "TrainedKnowledge",

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from memjax import _checks
 from memjax.errors import DataError
 from memjax.models import MAX_ADAPTIVE_HOPS
-from memjax.recipes.corpora import Babi, Corpus, MetaQA, Simulation
+from memjax.recipes.corpora import Babi, BabiTasks, Corpus, MetaQA, Simulation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +89,8 @@ class AnsweringConfig:
         _checks.one_of("response", self.response, ("word", "rnn", "lstm"))
         if self.response != "word" and (self.unseen or self.variables):
             raise ValueError(f"response: expected 'word' with unseen words or variables, got {self.response!r}")
+        if self.response != "word" and isinstance(self.corpus, BabiTasks):
+            raise ValueError(f"response: expected 'word' for bAbI, which has no sentences, got {self.response!r}")
         _checks.one_of("optimizer", self.optimizer, ("adam", "sgd"))
         if self.short_chains == "repeat" and self.exclude_found and not self.adaptive:
             raise ValueError(
@@ -217,6 +219,8 @@ class BaselineConfig:
         for name in ("batch_size", "epochs", "statements"):
             _checks.positive(name, getattr(self, name))
         _checks.one_of("answer", self.answer, ("word", "sentence"))
+        if isinstance(self.corpus, BabiTasks):
+            raise ValueError("corpus: expected one task for a baseline, got several; take Babi")
         for name in ("learning_rate", "clip_norm"):
             value = getattr(self, name)
             if not (isinstance(value, (int, float)) and 0 < value < float("inf")):
@@ -228,6 +232,7 @@ Config = AnsweringConfig | KnowledgeConfig | BaselineConfig
 _CORPORA: dict[str, tuple[type, type]] = {
     "simulation": (Simulation, AnsweringConfig),
     "babi": (Babi, AnsweringConfig),
+    "babi_tasks": (BabiTasks, AnsweringConfig),
     "metaqa": (MetaQA, KnowledgeConfig),
 }
 
@@ -249,6 +254,8 @@ def to_json(config: Config) -> dict[str, Any]:
     name = next(name for name, (corpus, _) in _CORPORA.items() if isinstance(config.corpus, corpus))
     content["corpus"] = {"name": name, **content["corpus"]}
     content["corpus"].pop("data", None)
+    for key, value in content["corpus"].items():
+        content["corpus"][key] = list(value) if isinstance(value, tuple) else value  # as JSON gives it back
     return content
 
 
