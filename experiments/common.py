@@ -16,7 +16,7 @@ import numpy as np
 import memjax
 from memjax.data.streams import Stream
 from memjax.errors import DataError, RunError
-from memjax.recipes import AnsweringConfig, Corpus, load_splits, load_test, progress, train
+from memjax.recipes import AnsweringConfig, Corpus, Splits, load_splits, load_test, progress, train
 from memjax.recipes.config import Config, to_json
 from memjax.training.checkpoints import describe_difference
 from memjax.training.files import read_json, write_json, write_text
@@ -69,7 +69,12 @@ class Rows:
 
 
 def accuracy(
-    title: str, config: AnsweringConfig, seeds: int, split: Literal["valid", "test"], tested: Corpus | None = None
+    title: str,
+    config: AnsweringConfig,
+    seeds: int,
+    split: Literal["valid", "test"],
+    tested: Corpus | None = None,
+    splits: Splits | None = None,
 ) -> dict[str, list[float]]:
     """Trains seeds and measures each: `memjax.recipes.Trained.evaluate`.
 
@@ -79,8 +84,9 @@ def accuracy(
         seeds: trained side by side; one after the other on a stream of words, which each cuts with its own segmenter.
         split: what to measure on.
         tested: the corpus of that; `config.corpus` by default.
+        splits: what to learn from, where it is not `config.corpus` as it is.
     """
-    splits = load_splits(config.corpus, config.ngrams, config.variables)
+    splits = load_splits(config.corpus, config.ngrams, config.variables) if splits is None else splits
     tested = config.corpus if tested is None else tested
     examples = load_test(tested) if split == "test" else tested.examples(split)
     alone = isinstance(splits.train, Stream)

@@ -12,7 +12,18 @@ from memjax.recipes.config import (
     BaselineConfig,
     KnowledgeConfig,
 )
-from memjax.recipes.corpora import Babi, BabiTasks, Corpus, MetaQA, Simulation, Splits, Tasks, load_splits, load_test
+from memjax.recipes.corpora import (
+    Babi,
+    BabiTasks,
+    Corpus,
+    MetaQA,
+    Simulation,
+    Splits,
+    Tasks,
+    load_splits,
+    load_test,
+    splits_of,
+)
 from memjax.recipes.knowledge import TrainedKnowledge, load_knowledge, train_knowledge
 from memjax.recipes.knowledge_base import KnowledgeBase, KnowledgeReply, evaluate_knowledge, measure_knowledge
 from memjax.recipes.listener import Heard, Listener
@@ -52,6 +63,7 @@ __all__ = [
     "load_test",
     "measure_knowledge",
     "progress",
+    "splits_of",
     "train",
     "train_baseline",
     "train_knowledge",

@@ -217,7 +217,22 @@ def load_splits(corpus: Corpus, ngrams: int = 1, variables: bool = False) -> Spl
         (10, 10)
     """
     train = corpus.examples("train")
-    valid: Told = corpus.examples("valid") if corpus.has_valid else ()
+    return splits_of(train, corpus.examples("valid") if corpus.has_valid else (), ngrams, variables)
+
+
+def splits_of(train: Told, valid: Told, ngrams: int = 1, variables: bool = False) -> Splits:
+    """The splits of examples of one's own.
+
+    Args:
+        train: to learn from.
+        valid: to choose by; may be empty.
+        ngrams: as of `load_splits`.
+        variables: likewise.
+
+    Example:
+        >>> splits_of((Example(("Joe left.",), "Who left?", ("joe",), (0,)),), ()).vocabulary.words
+        ('joe', 'left', 'who')
+    """
     if isinstance(train, Stream):
         if variables:
             raise ValueError("variables: expected False for a stream of words, got True; pass --no-variables")
