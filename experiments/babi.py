@@ -68,8 +68,8 @@ class Config:
     """Folder with the corpora; the environment variable MEMJAX_DATA where it is not given."""
     folder: Path = Path("runs/babi")
     """The run folder; rows that it holds already are not measured again."""
-    variant: Literal["en", "en-valid", "en-10k"] = "en"
-    """en and en-10k measure the test questions, en-valid the validation questions."""
+    variant: Literal["en", "en-valid", "en-10k", "en-valid-10k"] = "en"
+    """en and en-10k measure the test questions, en-valid and en-valid-10k the validation questions."""
     models: tuple[str, ...] = ("memnn", "am")
     """Columns of the table; those that end in "one model" train one for all tasks, the others one for each."""
     tasks: tuple[int, ...] = tuple(TASKS)
