@@ -7,7 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from memjax.data.vectors import read_vectors
+from memjax.data import read_vectors
 from memjax.errors import DataError
 
 FILE = "the 1 -0.5\nDog 2e-1 3\ndog 0.25 4\nname @ example 7 7\n\ncaf\u00e9 5 6 \n"
