@@ -81,7 +81,7 @@ def read_vectors(
     found = np.array([row is not None for row in chosen], bool)
     if not found.any():
         raise DataError(f"expected vectors for some of {len(words)} words, got none; pass another file or words", path)
-    known = np.stack([row for row in chosen if row is not None])  # [F, D]
+    known = np.stack([row for row in chosen if row is not None])
     values = np.zeros((len(words), known.shape[1]), np.float32)
     values[found] = known
     scale = float(known.std()) if deviation is None else deviation
