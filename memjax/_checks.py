@@ -60,6 +60,12 @@ def shape(name: str, array: Any, expected: tuple[int, ...]) -> None:
         raise ValueError(f"{name}: expected shape {tuple(expected)}, got {jnp.shape(array)}")
 
 
+def integers(name: str, array: Any) -> None:
+    """Raises `ValueError` unless `array` holds integers."""
+    if not jnp.issubdtype(jnp.result_type(array), jnp.integer):
+        raise ValueError(f"{name}: expected integers, got dtype {jnp.result_type(array)}; encode words first")
+
+
 def floats(name: str, array: Any) -> None:
     """Raises `ValueError` unless `array` holds floats."""
     if not jnp.issubdtype(jnp.result_type(array), jnp.floating):

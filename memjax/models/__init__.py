@@ -2,6 +2,7 @@
 """Models, as Flax NNX modules that return scores and answers."""
 
 from memjax.models.facts import FactMemNN, FactQuery
+from memjax.models.language_model import LanguageModel
 from memjax.models.memnn import MAX_ADAPTIVE_HOPS, Answer, HopScores, MemNN, OutputMap, candidates_of
 from memjax.models.responders import WordResponder, supporting_memory
 from memjax.models.segmenter import Cuts, Hearing, Segmenter
@@ -16,6 +17,7 @@ __all__ = [
     "FactQuery",
     "Hearing",
     "HopScores",
+    "LanguageModel",
     "MemNN",
     "OutputMap",
     "Segmenter",
