@@ -2,30 +2,53 @@
 """Corpora: what was told and asked, as text and as padded NumPy arrays.
 
 `memjax.data.babi` and `memjax.data.simulation` give lists of `Example`; `encode` turns them into `Stories` with the
-token ids of a `Vocabulary`. `memjax.data.streams` holds words told without a break. `memjax.data.builders` wraps the
-first two as TFDS builders; it alone imports tensorflow_datasets, so it is not imported here.
+token ids of a `Vocabulary`. `memjax.data.streams` holds words told without a break. `memjax.data.ptb` gives sentences,
+which `encode_sequences` and `plan_batches` turn into batches of few shapes. `memjax.data.builders` wraps the first two
+as TFDS builders; it alone imports tensorflow_datasets, so it is not imported here.
 """
 
 from memjax.data.prompts import Prompts, encode_prompts, encode_replies, reply_words
+from memjax.data.sequences import (
+    Batch,
+    Buckets,
+    Sequences,
+    Windows,
+    bucket_lengths,
+    encode_sequences,
+    next_words,
+    padding_share,
+    plan_batches,
+    windows,
+)
 from memjax.data.stories import Example, Stories, encode, token_lists, tokenize
 from memjax.data.topics import Topics
 from memjax.data.variables import bind, function_words, substitute, variables_of
 from memjax.data.vocabulary import Vocabulary
 
 __all__ = [
+    "Batch",
+    "Buckets",
     "Example",
     "Prompts",
+    "Sequences",
     "Stories",
     "Topics",
     "Vocabulary",
+    "Windows",
     "bind",
+    "bucket_lengths",
     "encode",
     "encode_prompts",
     "encode_replies",
+    "encode_sequences",
     "function_words",
+    "next_words",
+    "padding_share",
+    "plan_batches",
     "reply_words",
     "substitute",
     "token_lists",
     "tokenize",
     "variables_of",
+    "windows",
 ]

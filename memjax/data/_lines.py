@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lines of a file that may be a gzip, may be damaged and may be anything."""
+"""Files of a corpus: where they are, and lines that may be of a gzip, may be damaged and may be anything."""
 
 import gzip
 import os
+import pathlib
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from memjax.errors import DataError
 
@@ -33,3 +34,55 @@ def read_lines(path: str | os.PathLike[str]) -> Iterator[bytes]:
         raise DataError(f"expected a whole gzip file, got one that is not ({error}); get it anew", path) from None
     except OSError as error:
         raise DataError(f"expected a readable file, got: {error.strerror}; check the path", path) from None
+
+
+def read_texts(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
+    """Gives the lines that hold something, each with its number, without its end.
+
+    Args:
+        path: a UTF-8 file, or a gzip of one if the name ends in `.gz`.
+
+    Raises:
+        DataError: as `read_lines`, and if a line is not UTF-8.
+    """
+    for line, raw in enumerate(read_lines(path), 1):
+        try:
+            text = raw.decode().strip("\r\n")
+        except UnicodeDecodeError as error:
+            message = f"expected UTF-8 text, got byte {raw[error.start]:#04x}; convert the file to UTF-8"
+            raise DataError(message, path, line) from None
+        if text.strip():
+            yield line, text
+
+
+def look_for(root: str | os.PathLike[str], folders: Sequence[str], *names: str) -> pathlib.Path | None:
+    """Returns the first file there is of some names, plain or with `.gz`; None without one.
+
+    Args:
+        root: a folder that holds one of `folders`, or is one itself.
+        folders: names of the corpus' own folder, as "metaqa".
+        names: the file's names, the best first.
+    """
+    for place in [pathlib.Path(root, folder) for folder in (*folders, "")]:
+        for name in names:
+            for path in (place / name, place / f"{name}.gz"):
+                if path.is_file():
+                    return path
+    return None
+
+
+def find(root: str | os.PathLike[str], corpus: str, folders: Sequence[str], *names: str) -> pathlib.Path:
+    """As `look_for`; a `DataError` that names the corpus and what was looked for where there is no such file."""
+    path = look_for(root, folders, *names)
+    if path is None:
+        raise DataError(
+            f"expected a folder that holds {corpus}, found no {' or '.join(names)} (or .gz) in it, nor in "
+            f"{' or '.join(f'{folder}/' for folder in folders)} in it; pass another folder",
+            root,
+        )
+    return path
+
+
+def short(text: str) -> str:
+    """What of a text an error shows."""
+    return repr(text if len(text) <= 40 else text[:40] + "...")

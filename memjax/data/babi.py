@@ -9,7 +9,7 @@ import difflib
 import os
 import pathlib
 
-from memjax.data._lines import read_lines
+from memjax.data._lines import read_lines, short
 from memjax.data.stories import Example
 from memjax.errors import DataError
 
@@ -141,7 +141,7 @@ def _numbered(raw: bytes, previous: int) -> tuple[int, str]:
     head, _, rest = text.partition(" ")
     number = _integer(head)
     if number is None:
-        raise _Bad(f"expected a line that begins with its number and a space, got {_short(text)}")
+        raise _Bad(f"expected a line that begins with its number and a space, got {short(text)}")
     if number != 1 and number != previous + 1:
         expected = f"{previous + 1} or, for a new story, 1" if previous else "1"
         raise _Bad(f"expected line number {expected}, got {number}; number the lines of a story in sequence")
@@ -159,12 +159,12 @@ def _question(text: str, statements: list[str], index_of_id: dict[int, int], num
         raise _Bad("expected a statement before the first question of a story, got a question; check the numbering")
     answers = tuple(word.strip().lower() for word in answer.split(","))
     if not all(answers):
-        raise _Bad(f"expected an answer after the question, words separated by ',', got {_short(answer)}")
+        raise _Bad(f"expected an answer after the question, words separated by ',', got {short(answer)}")
     supports = []
     for word in more[0].split() if more else ():
         support = _integer(word)
         if support is None:
-            raise _Bad(f"expected supporting ids that are integers, got {_short(word)}; separate them by spaces")
+            raise _Bad(f"expected supporting ids that are integers, got {short(word)}; separate them by spaces")
         if support not in index_of_id:
             found = f"{support}, " + (
                 "which is no line of a story"
@@ -181,10 +181,6 @@ def _question(text: str, statements: list[str], index_of_id: dict[int, int], num
 def _integer(text: str) -> int | None:
     """Returns a decimal integer of at most nine ASCII digits; None for all else."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
-
-
-def _short(text: str) -> str:
-    return repr(text if len(text) <= 40 else text[:40] + "...")
 
 
 def _folder(root: pathlib.Path, variant: str) -> pathlib.Path:

@@ -8,11 +8,9 @@ names the file and the line.
 
 import dataclasses
 import os
-import pathlib
-from collections.abc import Iterator
 from typing import Literal
 
-from memjax.data._lines import read_lines
+from memjax.data._lines import find, read_texts, short
 from memjax.errors import DataError
 
 Triple = tuple[str, str, str]
@@ -33,6 +31,8 @@ RELATIONS = {
     "writer": "written_by",
     "year": "release_year",
 }
+
+_FOLDERS = ("metaqa", "MetaQA")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +88,7 @@ def read_triples(path: str | os.PathLike[str]) -> list[Triple]:
         DataError: if the file cannot be read or is empty, or a line is no triple.
 
     Example:
+        >>> import pathlib
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = pathlib.Path(folder, "kb.txt")
@@ -96,10 +97,10 @@ def read_triples(path: str | os.PathLike[str]) -> list[Triple]:
         [('Fuzz', 'written_by', 'Evan Hunter')]
     """
     triples: dict[Triple, None] = {}
-    for line, text in _texts(path):
+    for line, text in read_texts(path):
         parts = text.split("|")
         if len(parts) != 3 or not all(part.strip() for part in parts):
-            raise DataError(f"expected subject|relation|object, got {_short(text)}; correct the line", path, line)
+            raise DataError(f"expected subject|relation|object, got {short(text)}; correct the line", path, line)
         triples[parts[0].strip(), parts[1].strip(), parts[2].strip()] = None
     if not triples:
         raise DataError("expected at least one triple, got an empty file; get it anew", path)
@@ -122,19 +123,19 @@ def read_questions(path: str | os.PathLike[str], types_path: str | os.PathLike[s
     Reference: Zhang et al. 2018, "Variational Reasoning for Question Answering with Knowledge Graph", section 4.
     """
     questions = []
-    for line, text in _texts(path):
+    for line, text in read_texts(path):
         question, tab, answers = text.partition("\t")
         names = tuple(name.strip() for name in answers.split("|"))
         if not tab or not question.strip() or not all(names):
-            raise DataError(f"expected question<TAB>answer|answer, got {_short(text)}; correct the line", path, line)
+            raise DataError(f"expected question<TAB>answer|answer, got {short(text)}; correct the line", path, line)
         if not split_mention(question)[1].strip():
-            raise DataError(f"expected an entity in brackets, got {_short(question)}; mark it", path, line)
+            raise DataError(f"expected an entity in brackets, got {short(question)}; mark it", path, line)
         questions.append(Question(question.strip(), names))
     if not questions:
         raise DataError("expected at least one question, got an empty file; get it anew", path)
     if types_path is None:
         return questions
-    paths = [_steps(text, types_path, line) for line, text in _texts(types_path)]
+    paths = [_steps(text, types_path, line) for line, text in read_texts(types_path)]
     if len(paths) != len(questions):
         raise DataError(
             f"expected {len(questions)} types, one for each question of {path}, got {len(paths)}; get both anew",
@@ -152,7 +153,7 @@ def load_triples(root: str | os.PathLike[str]) -> list[Triple]:
     Raises:
         DataError: if there is none, or it is not as the format says.
     """
-    return read_triples(_find(pathlib.Path(root), "kb.txt", "kb_union.txt"))
+    return read_triples(find(root, "MetaQA", _FOLDERS, "kb.txt", "kb_union.txt"))
 
 
 def load_questions(root: str | os.PathLike[str], hops: int, split: str, *, paraphrases: bool = False) -> list[Question]:
@@ -180,22 +181,10 @@ def load_questions(root: str | os.PathLike[str], hops: int, split: str, *, parap
         raise ValueError(f"split: expected one of {list(SPLITS)}, got {split!r}")
     if paraphrases and hops != 1:
         raise ValueError(f"paraphrases: expected hops=1, which alone have paraphrases, got hops={hops}")
-    folder = pathlib.Path(root)
     names = [f"{hops}-hop/ntm/qa_{split}.txt"] if paraphrases else []
     names += [] if paraphrases else [f"{hops}-hop/{split}.txt", f"{hops}-hop/vanilla/qa_{split}.txt"]
-    return read_questions(_find(folder, *names), _find(folder, f"{hops}-hop/qa_{split}_qtype.txt"))
-
-
-def _texts(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
-    """The lines that hold something, with their numbers."""
-    for line, raw in enumerate(read_lines(path), 1):
-        try:
-            text = raw.decode().strip("\r\n")
-        except UnicodeDecodeError as error:
-            message = f"expected UTF-8 text, got byte {raw[error.start]:#04x}; convert the file to UTF-8"
-            raise DataError(message, path, line) from None
-        if text.strip():
-            yield line, text
+    types = f"{hops}-hop/qa_{split}_qtype.txt"
+    return read_questions(find(root, "MetaQA", _FOLDERS, *names), find(root, "MetaQA", _FOLDERS, types))
 
 
 def _steps(text: str, path: str | os.PathLike[str], line: int) -> tuple[Step, ...]:
@@ -210,26 +199,8 @@ def _steps(text: str, path: str | os.PathLike[str], line: int) -> tuple[Step, ..
     if len(words) < 2 or len(steps) != len(words) - 1:
         kinds = ", ".join(RELATIONS)
         raise DataError(
-            f"expected a type such as actor_to_movie, of movie and {kinds}, got {_short(text)}; correct the line",
+            f"expected a type such as actor_to_movie, of movie and {kinds}, got {short(text)}; correct the line",
             path,
             line,
         )
     return tuple(steps)
-
-
-def _find(root: pathlib.Path, *names: str) -> pathlib.Path:
-    places = [root / "metaqa", root / "MetaQA", root]
-    for place in places:
-        for name in names:
-            for path in (place / name, place / f"{name}.gz"):
-                if path.is_file():
-                    return path
-    raise DataError(
-        f"expected a folder that holds MetaQA, found no {' or '.join(names)} (or .gz) in it, nor in metaqa/ or MetaQA/ "
-        "in it; pass another folder",
-        root,
-    )
-
-
-def _short(text: str) -> str:
-    return repr(text if len(text) <= 40 else text[:40] + "...")

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Penn Treebank for language models: reader of Mikolov's files, one sentence a line, its words between spaces."""
+
+import os
+
+from memjax.data._lines import find, read_texts
+from memjax.errors import DataError
+
+SPLITS = ("train", "valid", "test")
+#: The word that models read as the end of a sentence; the files do not hold it.
+END = "<eos>"
+
+_FOLDERS = ("ptb", "simple-examples/data")
+
+
+def read(path: str | os.PathLike[str]) -> list[tuple[str, ...]]:
+    """Reads a file of sentences.
+
+    Args:
+        path: a text file, or a gzip of one if the name ends in `.gz`.
+
+    Returns:
+        The words of each sentence as they stand (`<unk>` and `N` among them), without a mark of its end; lines without
+        words are left out.
+
+    Raises:
+        DataError: if the file cannot be read, is not UTF-8 or holds no sentence.
+
+    Example:
+        >>> import pathlib
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "ptb.valid.txt")
+        ...     _ = path.write_text(" no it was n't black monday \\n the <unk> rose N N \\n")
+        ...     read(path)
+        [('no', 'it', 'was', "n't", 'black', 'monday'), ('the', '<unk>', 'rose', 'N', 'N')]
+    """
+    sentences = [tuple(text.split()) for _, text in read_texts(path)]
+    if not sentences:
+        raise DataError("expected at least one sentence, got an empty file; get it anew", path)
+    return sentences
+
+
+def load(folder: str | os.PathLike[str], split: str) -> list[tuple[str, ...]]:
+    """Reads one split: `ptb.train.txt`, `ptb.valid.txt` or `ptb.test.txt`, plain or gzip.
+
+    Args:
+        folder: a folder that holds `ptb/` or the release `simple-examples/`, or the files themselves.
+        split: "train", "valid" or "test".
+
+    Returns:
+        The sentences in the order of the file; see `read`.
+
+    Raises:
+        ValueError: if there is no such split.
+        DataError: if the file is missing, or not as it should be.
+
+    Example:
+        >>> load("data", "dev")
+        Traceback (most recent call last):
+            ...
+        ValueError: split: expected one of ['train', 'valid', 'test'], got 'dev'
+
+    Reference: Cheng et al. 2016, section 5.1; the files are of Mikolov et al. 2010 (RNNLM).
+    Departs from the paper: nothing.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"split: expected one of {list(SPLITS)}, got {split!r}")
+    return read(find(folder, "the Penn Treebank", _FOLDERS, f"ptb.{split}.txt"))
