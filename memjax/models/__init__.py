@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Models, as Flax NNX modules that return scores and answers."""
 
+from memjax.models._readers import CORES, Core
 from memjax.models.facts import FactMemNN, FactQuery
 from memjax.models.language_model import LanguageModel
 from memjax.models.memnn import MAX_ADAPTIVE_HOPS, Answer, HopScores, MemNN, OutputMap, candidates_of
@@ -11,7 +12,9 @@ from memjax.models.sentence_responder import SentenceResponder, Sentences, join_
 
 __all__ = [
     "MAX_ADAPTIVE_HOPS",
+    "CORES",
     "Answer",
+    "Core",
     "Cuts",
     "FactMemNN",
     "FactQuery",

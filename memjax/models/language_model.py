@@ -141,6 +141,15 @@ class LanguageModel(nnx.Module):
         flat = word_log_probs(hidden.reshape(-1, hidden.shape[2]), *self.output(), targets.reshape(-1))
         return flat.reshape(targets.shape)
 
+    def empty_tapes(self, batch: int, slots: int) -> Tapes:
+        """What a text that is read window by window starts from.
+
+        Args:
+            batch: B.
+            slots: of an LSTMN's tapes, its span; an LSTM's have one.
+        """
+        return self.core.empty_tape(batch, slots) if isinstance(self.core, LSTMN) else self.core.empty_tape(batch)
+
     def start(self, batch: int, slots: int) -> Any:
         """The state before the first word, for `step`.
 
@@ -148,9 +157,8 @@ class LanguageModel(nnx.Module):
             batch: B.
             slots: words back that an LSTMN sees.
         """
-        if isinstance(self.core, LSTMN):
-            return self.core.rings(self.core.empty_tape(batch, 1), slots)
-        return self.core.empty_tape(batch)
+        tapes = self.empty_tapes(batch, 1)
+        return self.core.rings(tapes, slots) if isinstance(self.core, LSTMN) else tapes
 
     def step(self, state: Any, tokens: Array) -> tuple[Any, Array]:
         """Reads one word more.

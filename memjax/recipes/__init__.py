@@ -15,8 +15,16 @@ from memjax.recipes.config import (
 from memjax.recipes.corpora import Babi, Corpus, MetaQA, Simulation, Splits, load_splits, load_test
 from memjax.recipes.knowledge import TrainedKnowledge, load_knowledge, train_knowledge
 from memjax.recipes.knowledge_base import KnowledgeBase, KnowledgeReply, evaluate_knowledge, measure_knowledge
+from memjax.recipes.language import (
+    TrainedLanguageModel,
+    evaluate_language_model,
+    load_language_model,
+    train_language_model,
+)
 from memjax.recipes.listener import Heard, Listener
 from memjax.recipes.progress import progress
+from memjax.recipes.reading_config import MODERN_LANGUAGE, LanguageConfig
+from memjax.recipes.texts import PennTreebank, TextFiles
 from memjax.recipes.train import Trained, evaluate, load, train
 
 __all__ = [
@@ -53,4 +61,12 @@ __all__ = [
     "train",
     "train_baseline",
     "train_knowledge",
+    "TrainedLanguageModel",
+    "evaluate_language_model",
+    "load_language_model",
+    "train_language_model",
+    "MODERN_LANGUAGE",
+    "LanguageConfig",
+    "PennTreebank",
+    "TextFiles",
 ]

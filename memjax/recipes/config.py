@@ -8,6 +8,8 @@ from memjax import _checks
 from memjax.errors import DataError
 from memjax.models import MAX_ADAPTIVE_HOPS
 from memjax.recipes.corpora import Babi, Corpus, MetaQA, Simulation
+from memjax.recipes.reading_config import LanguageConfig
+from memjax.recipes.texts import PennTreebank, TextFiles
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,9 +100,7 @@ class AnsweringConfig:
         if self.optimizer == "sgd" and self.weight_decay:
             raise ValueError(f"weight_decay: expected 0 with optimizer 'sgd', got {self.weight_decay}; it is Adam's")
         for name in ("learning_rate", "margin", "weight_decay"):
-            value = getattr(self, name)
-            if not (isinstance(value, (int, float)) and 0 <= value < float("inf")):
-                raise ValueError(f"{name}: expected a number of at least 0, got {value!r}")
+            _checks.at_least_zero(name, getattr(self, name))
 
 
 #: The paper's training: sampled hinge, SGD at 0.01 one question at a time, 10 epochs, n = 100 (sections 3.1, 5.2). Time
@@ -177,9 +177,7 @@ class KnowledgeConfig:
                 "facts leads to them, got 'answers'; pass --supervision types"
             )
         for name in ("learning_rate", "margin", "code_scale", "tolerance"):
-            value = getattr(self, name)
-            if not (isinstance(value, (int, float)) and 0 <= value < float("inf")):
-                raise ValueError(f"{name}: expected a number of at least 0, got {value!r}")
+            _checks.at_least_zero(name, getattr(self, name))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -218,17 +216,17 @@ class BaselineConfig:
             _checks.positive(name, getattr(self, name))
         _checks.one_of("answer", self.answer, ("word", "sentence"))
         for name in ("learning_rate", "clip_norm"):
-            value = getattr(self, name)
-            if not (isinstance(value, (int, float)) and 0 < value < float("inf")):
-                raise ValueError(f"{name}: expected a number above 0, got {value!r}")
+            _checks.above_zero(name, getattr(self, name))
 
 
-Config = AnsweringConfig | KnowledgeConfig | BaselineConfig
+Config = AnsweringConfig | KnowledgeConfig | BaselineConfig | LanguageConfig
 
 _CORPORA: dict[str, tuple[type, type]] = {
     "simulation": (Simulation, AnsweringConfig),
     "babi": (Babi, AnsweringConfig),
     "metaqa": (MetaQA, KnowledgeConfig),
+    "ptb": (PennTreebank, LanguageConfig),
+    "text": (TextFiles, LanguageConfig),
 }
 
 

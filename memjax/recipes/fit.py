@@ -19,8 +19,8 @@ from memjax.training import TrainState
 from memjax.training.metrics import JsonLinesWriter, MetricsWriter, TensorBoardWriter, summary_writer
 from memjax.typing import Array, PyTree
 
-#: `fn(epochs done, epochs in all, metrics)`, called after each epoch.
-ReportFn = Callable[[int, int, Mapping[str, Any]], None]
+#: `fn(epochs done, epochs in all, metrics)`, called after each epoch; within a long one with a part of it done.
+ReportFn = Callable[[float, int, Mapping[str, Any]], None]
 
 #: Seconds between checkpoints; what a kill can cost. The last epoch is always saved.
 SAVE_SECONDS = 10.0
@@ -86,6 +86,7 @@ def fit(
     run: Run | None,
     tensorboard: bool,
     report: ReportFn,
+    steps: int | None = None,
 ) -> PyTree:
     """Trains to the last epoch.
 
@@ -97,6 +98,7 @@ def fit(
         run: where to keep checkpoints and metrics; it goes on from the last checkpoint there.
         tensorboard: also write TensorBoard events.
         report: called after each epoch.
+        steps: of an epoch; by default the full batches of `corpus`.
 
     Returns:
         The parameters; leaves lead with R.
@@ -104,10 +106,11 @@ def fit(
     Raises:
         RunError: if the loss is no longer finite.
     """
-    state = program.init(jnp.asarray(seeds))
+    state: Any = program.init(jnp.asarray(seeds))
     if run is None:
         return _epochs(program, state, corpus, range(config.epochs), lambda step, state: None, [], report).params
-    steps = len(corpus) // min(config.batch_size, len(corpus))
+    if steps is None:
+        steps = len(corpus) // min(config.batch_size, len(corpus))
     with contextlib.ExitStack() as stack:
         checkpoints = stack.enter_context(contextlib.closing(run.checkpoints()))
         if checkpoints.step is not None:

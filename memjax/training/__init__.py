@@ -5,6 +5,8 @@ from memjax.training.batches import StoryBatch
 from memjax.training.checkpoints import load_pytree, save_pytree
 from memjax.training.evaluation import Predictions, accuracy, predict
 from memjax.training.facts import FactBatch, Facts, make_facts_loss
+from memjax.training.language import TextBatch, make_language_loss, make_window_steps, measure_language
+from memjax.training.planned import Plan, make_planned_steps, make_planned_sums, make_plans
 from memjax.training.ranking import make_memnn_loss
 from memjax.training.segments import SegmentBatch, make_segment_loss
 from memjax.training.sentences import (
@@ -21,11 +23,13 @@ from memjax.training.state import TrainState, create_state, make_epoch, make_ste
 __all__ = [
     "FactBatch",
     "Facts",
+    "Plan",
     "Predictions",
     "ReplyBatch",
     "SegmentBatch",
     "SpokenStories",
     "StoryBatch",
+    "TextBatch",
     "TrainState",
     "accuracy",
     "create_state",
@@ -33,11 +37,17 @@ __all__ = [
     "load_pytree",
     "make_epoch",
     "make_facts_loss",
+    "make_language_loss",
     "make_memnn_loss",
+    "make_planned_steps",
+    "make_planned_sums",
+    "make_plans",
     "make_reply_loss",
     "make_sentence_memnn_loss",
     "make_segment_loss",
     "make_step",
+    "make_window_steps",
+    "measure_language",
     "predict",
     "reply_accuracy",
     "save_pytree",
