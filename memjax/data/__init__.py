@@ -2,9 +2,10 @@
 """Corpora: what was told and asked, as text and as padded NumPy arrays.
 
 `memjax.data.babi` and `memjax.data.simulation` give lists of `Example`; `encode` turns them into `Stories` with the
-token ids of a `Vocabulary`. `memjax.data.streams` holds words told without a break. `memjax.data.ptb` gives sentences,
-which `encode_sequences` and `plan_batches` turn into batches of few shapes. `memjax.data.builders` wraps the first two
-as TFDS builders; it alone imports tensorflow_datasets, so it is not imported here.
+token ids of a `Vocabulary`. `memjax.data.streams` holds words told without a break. `memjax.data.ptb`,
+`memjax.data.sst` and `memjax.data.snli` give lists of words, which `encode_sequences` and `plan_batches` turn into
+batches of few shapes; `read_vectors` reads vectors of the words. `memjax.data.builders` wraps corpora as TFDS builders;
+it imports tensorflow_datasets, so it is not imported here.
 """
 
 from memjax.data.prompts import Prompts, encode_prompts, encode_replies, reply_words
@@ -23,6 +24,7 @@ from memjax.data.sequences import (
 from memjax.data.stories import Example, Stories, encode, token_lists, tokenize
 from memjax.data.topics import Topics
 from memjax.data.variables import bind, function_words, substitute, variables_of
+from memjax.data.vectors import Vectors, read_vectors
 from memjax.data.vocabulary import Vocabulary
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "Sequences",
     "Stories",
     "Topics",
+    "Vectors",
     "Vocabulary",
     "Windows",
     "bind",
@@ -45,6 +48,7 @@ __all__ = [
     "next_words",
     "padding_share",
     "plan_batches",
+    "read_vectors",
     "reply_words",
     "substitute",
     "token_lists",

@@ -1,50 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """The corpora as TFDS builders: prepared once on disk, read at random without TensorFlow.
 
-The one file that imports tensorflow_datasets; import it only where a prepared corpus is wanted.
+They stand on tensorflow_datasets, which takes its time to import; import them only where a prepared corpus is wanted.
 """
 
-import contextlib
 import dataclasses
 import difflib
 import os
-import sys
-from collections.abc import Iterator
 from typing import Any, ClassVar
 
-import numpy as np
-import tensorflow_datasets as tfds
-
-from memjax.data import babi, simulation
+from memjax.data import babi, ptb, simulation, snli, sst
+from memjax.data._tfds import Config, Corpus, Version
 from memjax.data.stories import Example
 from memjax.errors import DataError
 
 
-def _info(builder: Any, description: str, citation: str) -> Any:
-    """Returns the description of a corpus of `Example`s, written in the order they are generated."""
-    features = {
-        "statements": tfds.features.Sequence(tfds.features.Text()),
-        "question": tfds.features.Text(),
-        "answers": tfds.features.Sequence(tfds.features.Text()),
-        "supports": tfds.features.Sequence(np.int32),
-        "response": tfds.features.Text(),
-    }
-    return tfds.core.DatasetInfo(
-        builder=builder,
-        description=description,
-        features=tfds.features.FeaturesDict(features),
-        citation=citation,
-        disable_shuffling=True,
-    )
-
-
-def _records(examples: list[Example]) -> Iterator[tuple[int, dict[str, Any]]]:
-    for key, example in enumerate(examples):
-        yield key, dataclasses.asdict(example)
-
-
 @dataclasses.dataclass
-class BabiConfig(tfds.core.BuilderConfig):
+class BabiConfig(Config):
     """One task of one variant.
 
     Args:
@@ -56,7 +28,7 @@ class BabiConfig(tfds.core.BuilderConfig):
     task: int = 1
 
 
-class Babi(tfds.core.GeneratorBasedBuilder):
+class Babi(Corpus):
     """The bAbI tasks, from a local copy of the release.
 
     Configs are named `VARIANT-qaTASK`, as `en-qa1` or `en-valid-10k-qa20`. `manual_dir` is a folder that
@@ -67,7 +39,7 @@ class Babi(tfds.core.GeneratorBasedBuilder):
     Departs from the paper: nothing.
     """
 
-    VERSION = tfds.core.Version("1.2.0")
+    VERSION = Version("1.2.0")
     MANUAL_DOWNLOAD_INSTRUCTIONS = "Pass as manual_dir the folder of the unpacked release tasks_1-20_v1-2.tar.gz."
     BUILDER_CONFIGS: ClassVar = [
         BabiConfig(name=f"{variant}-qa{task}", description=name, variant=variant, task=task)
@@ -75,22 +47,18 @@ class Babi(tfds.core.GeneratorBasedBuilder):
         for task, name in babi.TASKS.items()
     ]
 
-    def _info(self) -> Any:
-        return _info(self, "bAbI tasks 1.2: questions about short stories.", "arXiv:1502.05698")
+    SPLITS = babi.SPLITS
+    ABOUT = "bAbI tasks 1.2: questions about short stories.", "arXiv:1502.05698"
 
-    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
-        config = self.builder_config
-        splits = [split for split in babi.SPLITS if split != "valid" or "valid" in config.variant]
-        # Read all splits before any is written: a DataError then comes as it is.
-        examples = {split: babi.load(dl_manager.manual_dir, config.task, split, config.variant) for split in splits}
-        return {split: self._generate_examples(examples[split]) for split in splits}
+    def _splits(self) -> tuple[str, ...]:
+        return tuple(split for split in self.SPLITS if split != "valid" or "valid" in self.builder_config.variant)
 
-    def _generate_examples(self, examples: list[Example]) -> Iterator[tuple[int, dict[str, Any]]]:
-        return _records(examples)
+    def _load(self, dl_manager: Any, split: str) -> list[Example]:
+        return babi.load(dl_manager.manual_dir, self.builder_config.task, split, self.builder_config.variant)
 
 
 @dataclasses.dataclass
-class SimulationConfig(tfds.core.BuilderConfig):
+class SimulationConfig(Config):
     """One setting of the simulated world; see `memjax.data.simulation.generate`.
 
     A config of one's own needs a name of its own, since TFDS finds prepared files by the name.
@@ -114,7 +82,7 @@ class SimulationConfig(tfds.core.BuilderConfig):
     window: int = 128
 
 
-class Simulation(tfds.core.GeneratorBasedBuilder):
+class Simulation(Corpus):
     """The simulated world, 7,000 statements and 3,000 questions in each of train, valid and test.
 
     Configs are named `dDIFFICULTY_actor[_object][_before]`, as `d1_actor` or `d5_actor_object_before`. Use `prepare`,
@@ -124,7 +92,7 @@ class Simulation(tfds.core.GeneratorBasedBuilder):
     Departs from the paper: as `memjax.data.simulation.generate`; a split for validation is added.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = Version("1.0.0")
     BUILDER_CONFIGS: ClassVar = [
         SimulationConfig(
             name=f"d{difficulty}_actor{'_object' * objects}{'_before' * before}",
@@ -138,24 +106,108 @@ class Simulation(tfds.core.GeneratorBasedBuilder):
         for before in (False, True)
     ]
 
-    def _info(self) -> Any:
-        return _info(self, "A simulated world of actors, objects and rooms.", "arXiv:1410.3916")
+    SPLITS = simulation.SPLITS
+    ABOUT = "A simulated world of actors, objects and rooms.", "arXiv:1410.3916"
 
-    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
-        return {split: self._generate_examples(split) for split in simulation.SPLITS}
-
-    def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
-        config = self.builder_config
+    def _load(self, dl_manager: Any, split: str) -> list[Example]:
         names = ("num_statements", "num_questions", "difficulty", "objects", "before", "window")
-        return _records(simulation.generate(config.seed, split, **{name: getattr(config, name) for name in names}))
+        options = {name: getattr(self.builder_config, name) for name in names}
+        return simulation.generate(self.builder_config.seed, split, **options)
 
 
-_BUILDERS: dict[str, Any] = {"babi": Babi, "simulation": Simulation}
+class Ptb(Corpus):
+    """Sentences of the Penn Treebank, from local files: lists of words without a mark of the end.
+
+    `manual_dir` is a folder that `memjax.data.ptb.load` accepts. Splits are train, valid and test.
+
+    Reference: Cheng et al. 2016, section 5.1.
+    Departs from the paper: nothing.
+    """
+
+    VERSION = Version("1.0.0")
+    MANUAL_DOWNLOAD_INSTRUCTIONS = "Pass as manual_dir a folder with ptb.train.txt, ptb.valid.txt and ptb.test.txt."
+    KIND = tuple[str, ...]
+    SPLITS = ptb.SPLITS
+    ABOUT = "Penn Treebank for language models, as Mikolov et al. prepared it.", "Marcus et al. 1993"
+
+    def _load(self, dl_manager: Any, split: str) -> list[tuple[str, ...]]:
+        return ptb.load(dl_manager.manual_dir, split)
+
+
+@dataclasses.dataclass
+class SstConfig(Config):
+    """Which labels, and what has them; see `memjax.data.sst.load`.
+
+    Args:
+        fine: five labels, or two.
+        phrases: the split for training holds phrases; dev and test hold sentences all the same.
+    """
+
+    fine: bool = True
+    phrases: bool = False
+
+
+class Sst(Corpus):
+    """The Stanford Sentiment Treebank, from local files.
+
+    Configs are named "fine" or "binary", "-sentences" or "-phrases", as `fine-phrases`. `manual_dir` is a folder that
+    `memjax.data.sst.load` accepts. Splits are train, dev and test.
+
+    Reference: Cheng et al. 2016, section 5.2.
+    Departs from the paper: as `memjax.data.sst.load`.
+    """
+
+    VERSION = Version("1.0.0")
+    MANUAL_DOWNLOAD_INSTRUCTIONS = "Pass as manual_dir a folder with trees/train.txt, trees/dev.txt and trees/test.txt."
+    BUILDER_CONFIGS: ClassVar = [
+        SstConfig(
+            name=f"{'fine' if fine else 'binary'}-{'phrases' if phrases else 'sentences'}",
+            description=f"{5 if fine else 2} labels",
+            fine=fine,
+            phrases=phrases,
+        )
+        for fine in (True, False)
+        for phrases in (False, True)
+    ]
+    KIND = sst.Labelled
+    SPLITS = sst.SPLITS
+    ABOUT = "Stanford Sentiment Treebank.", "Socher et al. 2013"
+
+    def _load(self, dl_manager: Any, split: str) -> list[sst.Labelled]:
+        config = self.builder_config
+        phrases = config.phrases and split == "train"
+        return sst.load(dl_manager.manual_dir, split, fine=config.fine, phrases=phrases)
+
+
+class LocalSnli(Corpus):
+    """Stanford Natural Language Inference, from local files: the release, or the part of it that is there.
+
+    `manual_dir` is a folder that `memjax.data.snli.load` accepts. Splits are train, dev and test. Where there is a
+    network, TFDS's own `snli` has the whole corpus, as raw text; without one it fails only after minutes, so look for
+    files first.
+
+    Reference: Cheng et al. 2016, section 5.3.
+    Departs from the paper: as `memjax.data.snli.load`.
+    """
+
+    VERSION = Version("1.0.0")
+    MANUAL_DOWNLOAD_INSTRUCTIONS = (
+        "Pass as manual_dir the folder of the unpacked release snli_1.0.zip, or a part of it."
+    )
+    KIND = snli.Pair
+    SPLITS = snli.SPLITS
+    ABOUT = "Stanford Natural Language Inference: pairs of sentences.", "arXiv:1508.05326"
+
+    def _load(self, dl_manager: Any, split: str) -> list[snli.Pair]:
+        return snli.load(dl_manager.manual_dir, split)
+
+
+_BUILDERS: dict[str, Any] = {"babi": Babi, "ptb": Ptb, "simulation": Simulation, "snli": LocalSnli, "sst": Sst}
 
 
 def prepare(
     builder: str | Any,
-    config: str | Any,
+    config: str | Any = None,
     *,
     data_dir: str | os.PathLike[str],
     manual_dir: str | os.PathLike[str] | None = None,
@@ -163,8 +215,8 @@ def prepare(
     """Prepares a corpus as array_record files, which need no TensorFlow; does nothing where it is prepared already.
 
     Args:
-        builder: "babi", "simulation", or a class of a builder.
-        config: name of a config, as "en-qa1", or a config object.
+        builder: "babi", "ptb", "simulation", "snli", "sst", or the class of one.
+        config: name of a config, as "en-qa1", or a config object; None for a builder that has none, as "ptb".
         data_dir: folder to write under; what lies there for the same builder, config and version is used as it is.
         manual_dir: folder with the corpus' own files, for builders that need them.
 
@@ -187,10 +239,11 @@ def prepare(
             raise ValueError(f"builder: expected one of {sorted(_BUILDERS)} or a class, got {builder!r}")
         builder = _BUILDERS[builder]
     choices = list(builder.builder_configs)
-    if isinstance(config, str) and config not in choices:
-        near = difflib.get_close_matches(config, choices, n=1)
+    if (config is None) == bool(choices) or (isinstance(config, str) and config not in choices):
+        near = difflib.get_close_matches(str(config), choices, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"config: expected one of {choices[0]!r} ... {choices[-1]!r}, got {config!r}{hint}")
+        expected = f"one of {choices[0]!r} ... {choices[-1]!r}" if choices else "None"
+        raise ValueError(f"config: expected {expected}, got {config!r}{hint}")
     made: Any = builder(config=config, data_dir=os.fspath(data_dir), file_format="array_record")
     if made.is_prepared():
         return made
@@ -198,13 +251,11 @@ def prepare(
         raise ValueError(f"manual_dir: expected a folder, got None. {made.MANUAL_DOWNLOAD_INSTRUCTIONS}")
     if manual_dir is not None and not (os.path.isdir(manual_dir) and os.listdir(manual_dir)):
         raise DataError("expected a folder with the files of the corpus, got none or an empty one", manual_dir)
-    options = {} if manual_dir is None else {"manual_dir": os.fspath(manual_dir)}
-    with contextlib.redirect_stdout(sys.stderr):  # TFDS prints what it does.
-        made.download_and_prepare(download_config=tfds.download.DownloadConfig(**options))
+    made.write(manual_dir)
     return made
 
 
-def examples(builder: Any, split: str) -> list[Example]:
+def examples(builder: Any, split: str) -> list[Any]:
     """Reads one split of a prepared corpus.
 
     Args:
@@ -212,15 +263,7 @@ def examples(builder: Any, split: str) -> list[Example]:
         split: name of a split, or a slice as "train[:90%]".
 
     Returns:
-        The examples, equal to those that were written and in their order.
+        What the corpus' `load` or `generate` returns: equal to what was written, and in its order.
     """
-    return [
-        Example(
-            statements=tuple(text.decode() for text in record["statements"]),
-            question=record["question"].decode(),
-            answers=tuple(text.decode() for text in record["answers"]),
-            supports=tuple(int(support) for support in record["supports"]),
-            response=record["response"].decode(),
-        )
-        for record in builder.as_data_source(split=split)
-    ]
+    read: list[Any] = builder.read(split)
+    return read

@@ -249,12 +249,12 @@ def next_words(sentences: Sequences, mark: int) -> tuple[Sequences, Sequences]:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Windows:
-    """A stream of words as W windows of T steps over B rows; each row goes on in the next window.
+    """A stream of words as Q windows of T steps over B rows; each row goes on in the next window.
 
     Args:
-        inputs: int32 `[W, B, T]`, token ids; 0 = padding.
-        targets: int32 `[W, B, T]`, the next words; 0 = padding.
-        lengths: int32 `[W, B]`, T but at the ends of the rows.
+        inputs: int32 `[Q, B, T]`, token ids; 0 = padding.
+        targets: int32 `[Q, B, T]`, the next words; 0 = padding.
+        lengths: int32 `[Q, B]`, T but at the ends of the rows.
     """
 
     inputs: np.ndarray
@@ -262,7 +262,7 @@ class Windows:
     lengths: np.ndarray
 
     def __len__(self) -> int:
-        """The number of windows, W."""
+        """The number of windows, Q."""
         return len(self.inputs)
 
 
@@ -293,14 +293,14 @@ def windows(sentences: Sequences, mark: int, batch_size: int, num_steps: int) ->
     if not len(sentences):
         raise ValueError("sentences: expected at least one, got none")
     _, ended = next_words(sentences, mark)
-    stream = ended.tokens[ended.tokens != PAD]  # [Z]
+    stream = ended.tokens[ended.tokens != PAD]
     row = -(-len(stream) // size)  # Words of a row.
     count = -(-row // steps)
 
     def cut(values: np.ndarray) -> np.ndarray:
         rows = np.pad(values, (0, size * row - len(values)), constant_values=PAD).reshape(size, row)
         rows = np.pad(rows, ((0, 0), (0, count * steps - row)), constant_values=PAD)
-        return rows.reshape(size, count, steps).swapaxes(0, 1)  # [W, B, T]
+        return rows.reshape(size, count, steps).swapaxes(0, 1)  # [Q, B, T]
 
     inputs, targets = cut(np.concatenate([[mark], stream[:-1]]).astype(np.int32)), cut(stream)
     return Windows(inputs, targets, (targets != PAD).sum(-1, dtype=np.int32))

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from memjax.data import babi, builders, simulation
+from memjax.data import babi, builders, ptb, simulation, snli, sst
 from memjax.errors import DataError
 
 STORY = "1 Mary moved to the office.\n2 Where is Mary? \toffice,here\t1\n3 Zo\u00eb left.\n4 Who left?\tZo\u00eb\t3 1\n"
@@ -45,11 +45,46 @@ def test_simulation_round_trip(tmp_path):
         assert builders.examples(builder, split) == simulation.generate(7, split, **small)
 
 
+def test_sentences_round_trip(tmp_path):
+    for i, split in enumerate(ptb.SPLITS):
+        (tmp_path / f"ptb.{split}.txt").write_text("a <unk> N\nZo\u00eb 's\n" * (i + 1), encoding="utf-8")
+    builder = builders.prepare("ptb", data_dir=tmp_path / "data", manual_dir=tmp_path)
+    for split in ptb.SPLITS:
+        assert builders.examples(builder, split) == ptb.load(tmp_path, split)
+
+
+@pytest.mark.parametrize("config", ["fine-sentences", "binary-phrases"])
+def test_trees_round_trip(tmp_path, config):
+    (tmp_path / "trees").mkdir()
+    for split in sst.SPLITS:
+        (tmp_path / f"trees/{split}.txt").write_text("(3 (2 A) (4 gem))\n(2 well)\n(0 (2 a) (1 bore))\n")
+    builder = builders.prepare("sst", config, data_dir=tmp_path / "data", manual_dir=tmp_path)
+    for split in sst.SPLITS:
+        phrases = split == "train" and config == "binary-phrases"
+        expected = sst.load(tmp_path, split, fine=config == "fine-sentences", phrases=phrases)
+        assert builders.examples(builder, split) == expected
+
+
+def test_pairs_round_trip(tmp_path):
+    for split in ("dev", "test"):
+        (tmp_path / f"{split}.tsv").write_text(f"premise\thypothesis\tlabel\nA {split} runs.\tIt isn't.\t2\n")
+    (tmp_path / "train_subset_a.tsv").write_text("1\t1\tA dog.\tZo\u00eb\n3\t3\tA\tB\n", encoding="utf-8")
+    builder = builders.prepare("snli", data_dir=tmp_path / "data", manual_dir=tmp_path)
+    for split in snli.SPLITS:
+        assert builders.examples(builder, split) == snli.load(tmp_path, split)
+
+
 def test_configs():
     assert len(builders.Babi.builder_configs) == 80 and "en-valid-10k-qa20" in builders.Babi.builder_configs
     assert set(builders.Simulation.builder_configs) == {
         f"d{d}_{what}{before}" for d in (1, 5) for what in ("actor", "actor_object") for before in ("", "_before")
     }
+    assert list(builders.Sst.builder_configs) == [
+        "fine-sentences",
+        "fine-phrases",
+        "binary-sentences",
+        "binary-phrases",
+    ]
     config = builders.Simulation.builder_configs["d5_actor_object"]
     assert (config.difficulty, config.objects, config.before) == (5, True, False)
     assert (config.num_statements, config.num_questions) == (7000, 3000)
@@ -70,10 +105,14 @@ def test_bad_data_is_readable(tmp_path, release):
 
 
 def test_bad_arguments(tmp_path):
-    with pytest.raises(ValueError, match="builder: expected one of .* got 'snli'"):
-        builders.prepare("snli", "en-qa1", data_dir=tmp_path)
+    with pytest.raises(ValueError, match="builder: expected one of .* got 'squad'"):
+        builders.prepare("squad", "en-qa1", data_dir=tmp_path)
     with pytest.raises(ValueError, match="config: .* got 'en-qa21'; did you mean 'en-qa2"):
         builders.prepare("babi", "en-qa21", data_dir=tmp_path)
+    with pytest.raises(ValueError, match="config: expected one of 'en-qa1' ... 'en-valid-10k-qa20', got None"):
+        builders.prepare("babi", data_dir=tmp_path)
+    with pytest.raises(ValueError, match="config: expected None, got 'fine'"):
+        builders.prepare("ptb", "fine", data_dir=tmp_path)
     with pytest.raises(ValueError, match="manual_dir: expected a folder, got None. Pass as manual_dir"):
         builders.prepare("babi", "en-qa1", data_dir=tmp_path)
 
