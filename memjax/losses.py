@@ -136,7 +136,7 @@ def _word_loss_fwd(
     product = partial(jnp.matmul, preferred_element_type=sums)
     transposed = _row_major(kernel.T.astype(dtype))  # [V, H]
 
-    def one(carry: tuple[Array, Array, Array], args: tuple[Array, Array, Array]) -> tuple[tuple[Array, ...], Array]:
+    def one(carry: tuple[Array, ...], args: tuple[Array, ...]) -> tuple[tuple[Array, ...], Array]:
         loss, kernel_grad, bias_grad = carry
         states, words, weight = args
         scores = _scores(states, kernel, bias, dtype)  # [block, V]
@@ -149,7 +149,7 @@ def _word_loss_fwd(
         kernel_grad = kernel_grad + product(_row_major(states.T.astype(dtype)), pull)
         return (loss, kernel_grad, bias_grad), product(pull, transposed)
 
-    start = (jnp.zeros((), sums), jnp.zeros(kernel.shape, sums), jnp.zeros(bias.shape, sums))
+    start: tuple[Array, ...] = (jnp.zeros((), sums), jnp.zeros(kernel.shape, sums), jnp.zeros(bias.shape, sums))
     (loss, kernel_grad, bias_grad), pulls = jax.lax.scan(one, start, _blocks((hidden, targets, weights), block))
     hidden_grad = pulls.reshape(-1, hidden.shape[1])[: hidden.shape[0]]
     grads = (hidden_grad.astype(hidden.dtype), kernel_grad.astype(kernel.dtype), bias_grad.astype(bias.dtype))
@@ -157,7 +157,7 @@ def _word_loss_fwd(
 
 
 def _row_major(matrix: Array) -> Array:
-    """Copies a transposed matrix in memory: on a CPU, a product in bfloat16 with a mere view takes four times as long."""
+    """Copies a transposed matrix: on a CPU, products in bfloat16 with a mere view take four times as long."""
     return with_layout_constraint(matrix, Layout(major_to_minor=(0, 1)))
 
 

@@ -15,7 +15,6 @@ from memjax import data
 from memjax.errors import RunError
 from memjax.recipes.config import Config
 from memjax.recipes.runs import Run, create_run, resume_run
-from memjax.training import TrainState
 from memjax.training.metrics import JsonLinesWriter, MetricsWriter, TensorBoardWriter, summary_writer
 from memjax.typing import Array, PyTree
 
@@ -30,12 +29,12 @@ class Fittable(Protocol):
     """What a recipe's program gives to the loop. Seeds lie along a leading axis R."""
 
     @property
-    def init(self) -> Callable[[Array], TrainState]:
-        """`fn(seeds [R]) -> state`."""
+    def init(self) -> Callable[[Array], Any]:
+        """`fn(seeds [R]) -> state`; a state has `step` and `params`."""
         ...
 
     @property
-    def epoch(self) -> Callable[[TrainState, Any], tuple[TrainState, dict[str, Array]]]:
+    def epoch(self) -> Callable[[Any, Any], tuple[Any, dict[str, Array]]]:
         """`fn(state, corpus) -> (state, metrics [R])`; the state is donated."""
         ...
 
@@ -106,7 +105,7 @@ def fit(
     Raises:
         RunError: if the loss is no longer finite.
     """
-    state: Any = program.init(jnp.asarray(seeds))
+    state = program.init(jnp.asarray(seeds))
     if run is None:
         return _epochs(program, state, corpus, range(config.epochs), lambda step, state: None, [], report).params
     if steps is None:
@@ -127,31 +126,31 @@ def fit(
         return _epochs(program, state, corpus, epochs, checkpoints.save, writers, report).params
 
 
-def restore_params(program: Fittable, run: Run) -> PyTree:
+def restore_params(init: Callable[[Array], Any], run: Run) -> PyTree:
     """The parameters of a run's last checkpoint; leaves lead with R.
 
     Args:
-        program: that of the run.
+        init: of the run's program.
         run: a run folder.
 
     Raises:
         RunError: if there is no checkpoint, or it belongs to another run.
         DataError: if a file is damaged.
     """
-    shape = jax.eval_shape(program.init, jnp.asarray(run.seeds))
+    shape = jax.eval_shape(init, jnp.asarray(run.seeds))
     with contextlib.closing(run.checkpoints(read_only=True)) as checkpoints:
         return checkpoints.restore(shape).params
 
 
 def _epochs(
     program: Fittable,
-    state: TrainState,
+    state: Any,
     corpus: Any,
     epochs: range,
-    save: Callable[[int, TrainState], None],
+    save: Callable[[int, Any], None],
     writers: list[MetricsWriter],
     report: ReportFn,
-) -> TrainState:
+) -> Any:
     saved_at = time.monotonic()
     for epoch in epochs:
         state, metrics = program.epoch(state, corpus)

@@ -18,7 +18,7 @@ from memjax.errors import RunError
 from memjax.models import LanguageModel
 from memjax.recipes.fit import ReportFn, check_options, check_seeds, fit, restore_params, start_run
 from memjax.recipes.program import over_seeds
-from memjax.recipes.reading import STEPS_OF_A_PLAN, Course, make_optimizer, total
+from memjax.recipes.reading import STEPS_OF_A_PLAN, Course, begin, make_optimizer, make_plans, total
 from memjax.recipes.reading_config import LanguageConfig
 from memjax.recipes.runs import Run, open_run, read_results
 from memjax.recipes.texts import Words
@@ -29,7 +29,6 @@ from memjax.training import (
     make_language_loss,
     make_planned_steps,
     make_planned_sums,
-    make_plans,
     make_step,
     make_window_steps,
     measure_language,
@@ -243,8 +242,7 @@ def _restore(run: Run, data_folder: str | None) -> TrainedLanguageModel:
     if data_folder is not None:
         config = dataclasses.replace(config, corpus=dataclasses.replace(config.corpus, data=data_folder))
     program = build_language_program(config, run.vocabulary)
-    course = Course(program.init, *[lambda *args: None] * 3, 0, 1.0, 0.0, lambda sums: sums)  # type: ignore[list-item]
-    return TrainedLanguageModel(config, run.vocabulary, program, restore_params(course, run))
+    return TrainedLanguageModel(config, run.vocabulary, program, restore_params(begin(program.init), run))
 
 
 def evaluate_language_model(
@@ -294,8 +292,8 @@ def _course(
             learn=learn,
             parts=lambda epoch: parts,
             steps=sum(len(part.lengths) for part in parts),
-            begin=lambda state: (state, jax.tree.map(jnp.copy, tapes)),
-            end=lambda carry: carry[0],
+            enter=lambda state: (state, jax.tree.map(jnp.copy, tapes)),
+            leave=lambda carry: carry[0],
         )
     inputs, targets = data.next_words(encoded, mark)
     buckets = data.bucket_lengths(inputs.lengths, NUM_BUCKETS)
@@ -303,9 +301,7 @@ def _course(
     corpus, learn = _on_device(inputs, targets), program.learn(shapes)
 
     def plans(epoch: int) -> Sequence[Any]:
-        return make_plans(
-            data.plan_batches(buckets, config.batch_size, seed=seed, epoch=epoch), shapes, STEPS_OF_A_PLAN
-        )
+        return make_plans(data.plan_batches(buckets, config.batch_size, seed=seed, epoch=epoch), shapes)
 
     return Course(
         **shared,
@@ -338,7 +334,7 @@ def _measurer(
     buckets = data.bucket_lengths(inputs.lengths, NUM_BUCKETS)
     shapes = tuple(int(size) for size in buckets.boundaries)
     corpus, run = _on_device(inputs, targets), program.measure(shapes)
-    plans = make_plans(data.plan_batches(buckets, config.batch_size), shapes, STEPS_OF_A_PLAN)
+    plans = make_plans(data.plan_batches(buckets, config.batch_size), shapes)
     return lambda params: _mean([run(params, (corpus, plan)) for plan in plans])
 
 

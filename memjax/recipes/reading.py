@@ -11,7 +11,8 @@ import numpy as np
 import optax
 from flax import struct
 
-from memjax.training import TrainState
+from memjax.data import Batch
+from memjax.training import Plan, TrainState
 from memjax.typing import Array, PyTree
 
 #: Steps between two signs of life of the progress bar.
@@ -51,8 +52,8 @@ class Course:
         decay: of the learning rate, after an epoch without significant improvement.
         significant: the share by which the criterion must fall.
         summarize: from the sums of an epoch to its metrics, `loss` among them.
-        begin: from the train state to what `learn` carries.
-        end: and back.
+        enter: from the train state to what `learn` carries.
+        leave: and back.
         tick: `fn(epochs done, metrics)`, called after each part.
     """
 
@@ -64,8 +65,8 @@ class Course:
     decay: float
     significant: float
     summarize: Callable[[dict[str, Array]], dict[str, Array]]
-    begin: Callable[[TrainState], Any] = lambda state: state
-    end: Callable[[Any], TrainState] = lambda carry: carry
+    enter: Callable[[TrainState], Any] = lambda state: state
+    leave: Callable[[Any], TrainState] = lambda carry: carry
     tick: Callable[[float, dict[str, Array]], None] = lambda done, metrics: None
 
     def __len__(self) -> int:
@@ -74,23 +75,33 @@ class Course:
 
     def init(self, seeds: Array) -> ReadingState:
         """The state before the first step."""
-        state = self.start(seeds)
-        return ReadingState(state, jax.tree.map(jnp.copy, state.params), jnp.full(seeds.shape, jnp.inf))
+        return begin(self.start)(seeds)
 
     def epoch(self, state: ReadingState, corpus: Any) -> tuple[ReadingState, dict[str, Array]]:
         """One pass over the data, and one over the validation data."""
         number = int(state.step[0]) // self.steps
         rate = np.asarray(optax.tree_utils.tree_get(state.train.opt_state, "learning_rate"))  # before it is donated
         parts = self.parts(number)
-        carry, totals = self.begin(state.train), None
+        carry = self.enter(state.train)
+        totals: dict[str, Array] = {}
         for done, part in enumerate(parts, start=1):
             carry, sums = self.learn(carry, part)
-            totals = sums if totals is None else jax.tree.map(jnp.add, totals, sums)
+            totals = {name: totals.get(name, 0) + found for name, found in sums.items()}
             self.tick(number + done / (len(parts) + 1), self.summarize(sums))
-        train = self.end(carry)
+        train = self.leave(carry)
         valid = self.measure(train.params)
-        metrics = {**self.summarize(totals), "valid": valid, "learning_rate": rate}
+        metrics = {**self.summarize(totals), "valid": valid, "learning_rate": jnp.asarray(rate)}
         return _settle(dataclasses.replace(state, train=train), valid, self.decay, self.significant), metrics
+
+
+def begin(start: Callable[[Array], TrainState]) -> Callable[[Array], ReadingState]:
+    """From how training begins to how a run does."""
+
+    def init(seeds: Array) -> ReadingState:
+        state = start(seeds)
+        return ReadingState(state, jax.tree.map(jnp.copy, state.params), jnp.full(seeds.shape, jnp.inf))
+
+    return init
 
 
 @jax.jit
@@ -118,6 +129,30 @@ def make_optimizer(
         return optax.chain(clip, optax.inject_hyperparams(optax.sgd)(learning_rate=learning_rate))
     adam = optax.inject_hyperparams(optax.adamw, static_args=("weight_decay",))
     return optax.chain(clip, adam(learning_rate=learning_rate, weight_decay=weight_decay))
+
+
+def make_plans(batches: Sequence[Batch], shapes: Sequence[int], steps: int = STEPS_OF_A_PLAN) -> list[Plan]:
+    """Cuts the batches of an epoch into plans of equal size; the last is filled up with steps that do nothing.
+
+    Args:
+        batches: as `memjax.data.plan_batches` gives them.
+        shapes: lengths that batches are padded to, rising.
+        steps: P.
+
+    Example:
+        >>> from memjax.data import bucket_lengths, plan_batches
+        >>> buckets = bucket_lengths([1, 9, 2, 2, 8], 2)
+        >>> [plan.kinds.tolist() for plan in make_plans(plan_batches(buckets, 2), buckets.boundaries, steps=2)]
+        [[0, 1], [1, 2]]
+    """
+    kinds = np.searchsorted(np.asarray(shapes), [batch.num_steps for batch in batches]).astype(np.int32)
+    rows = np.stack([batch.rows for batch in batches]).astype(np.int32)
+    rest = -len(batches) % steps
+    kinds = np.pad(kinds, (0, rest), constant_values=len(shapes))
+    rows = np.pad(rows, ((0, rest), (0, 0)), constant_values=-1)
+    return [
+        Plan(jnp.asarray(kinds[i : i + steps]), jnp.asarray(rows[i : i + steps])) for i in range(0, len(kinds), steps)
+    ]
 
 
 def total(sums: Iterable[dict[str, Array]]) -> dict[str, np.ndarray]:

@@ -24,7 +24,7 @@ class LanguageConfig:
     num_layers: int = 1
     """L."""
     tape: Literal["sentence", "carried"] = "sentence"
-    """Each sentence starts with an empty tape, or the text is one stream and the tape is carried from window to window."""
+    """Each sentence starts with an empty tape, or the text is one stream, whose tape goes from window to window."""
     window: int = 35
     """Words of a window, where the tape is carried."""
     span: int = 0

@@ -25,7 +25,7 @@ class PennTreebank:
 
 @dataclasses.dataclass(frozen=True)
 class TextFiles:
-    """Texts of your own: `train.txt`, `valid.txt` and `test.txt` in a folder, a sentence a line, words between spaces."""
+    """Your own texts: `train.txt`, `valid.txt` and `test.txt` in a folder: a sentence a line, spaces between words."""
 
     data: str | None = None
     """The folder; the environment variable MEMJAX_DATA where it is not given."""

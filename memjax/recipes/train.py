@@ -148,7 +148,7 @@ def _restore(run: Run, data_folder: str | None) -> Trained:
     program = build_program(config, run.vocabulary, config.batch_size)
     streams = getattr(config.corpus, "stream", False)
     segmenter = load_segmenter(config, run.vocabulary, run.folder) if streams else None
-    return Trained(config, run.vocabulary, program, restore_params(program, run), segmenter)
+    return Trained(config, run.vocabulary, program, restore_params(program.init, run), segmenter)
 
 
 def evaluate(folder: Path, split: str = "test", data_folder: str | None = None) -> dict[str, list[float]]:

@@ -6,7 +6,7 @@ from memjax.training.checkpoints import load_pytree, save_pytree
 from memjax.training.evaluation import Predictions, accuracy, predict
 from memjax.training.facts import FactBatch, Facts, make_facts_loss
 from memjax.training.language import TextBatch, make_language_loss, make_window_steps, measure_language
-from memjax.training.planned import Plan, make_planned_steps, make_planned_sums, make_plans
+from memjax.training.planned import Plan, make_planned_steps, make_planned_sums
 from memjax.training.ranking import make_memnn_loss
 from memjax.training.segments import SegmentBatch, make_segment_loss
 from memjax.training.sentences import (
@@ -41,7 +41,6 @@ __all__ = [
     "make_memnn_loss",
     "make_planned_steps",
     "make_planned_sums",
-    "make_plans",
     "make_reply_loss",
     "make_sentence_memnn_loss",
     "make_segment_loss",

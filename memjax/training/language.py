@@ -53,11 +53,11 @@ def make_language_loss(dtype: DTypeLike | None = None) -> ModelLossFn:
         dtype: of what enters the products of the output layer; sums stay float32. None is that of the model.
 
     Returns:
-        `fn(model, batch, key) -> (loss, metrics)` over a `TextBatch`; the metrics are sums: `nats`, -log p of all words,
-        `words`, how many, and `tapes`, where the batch went on from some.
+        `fn(model, batch, key) -> (loss, metrics)` over a `TextBatch`; the metrics are sums: `nats`, -log p of all
+        words, `words`, how many, and `tapes`, where the batch went on from some.
 
     Reference: Cheng et al. 2016, section 5.1.
-    Departs from the paper: it does not say over what the loss is a mean; its learning rate of 0.65 wants sums over words.
+    Departs from the paper: it does not say over what the loss is a mean; its rate of 0.65 wants sums over words.
     """
 
     def loss_fn(model: LanguageModel, batch: TextBatch, key: Array) -> tuple[Array, dict[str, Any]]:

@@ -7,10 +7,8 @@ from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import struct
 
-from memjax.data import Batch
 from memjax.training.state import StepFn, TrainState
 from memjax.typing import Array, PyTree
 
@@ -19,7 +17,7 @@ class Padded(Protocol):
     """Examples of different lengths on the device; `memjax.training.TextBatch` is one."""
 
     def take(self, rows: Array, num_steps: int) -> Any:
-        """The examples of `rows`, int `[B]`, padded to `num_steps`; -1 is an example of no steps, which counts nothing."""
+        """The examples of `rows`, int `[B]`, padded to `num_steps`; -1 is one without steps, which counts nothing."""
         ...
 
 
@@ -34,28 +32,6 @@ class Plan:
 
     kinds: Array  # int32 [P]
     rows: Array  # int32 [P, B]
-
-
-def make_plans(batches: Sequence[Batch], shapes: Sequence[int], steps: int) -> list[Plan]:
-    """Cuts the batches of an epoch into plans of equal size; the last is filled up with steps that do nothing.
-
-    Args:
-        batches: as `memjax.data.plan_batches` gives them.
-        shapes: lengths that batches are padded to, rising.
-        steps: P.
-
-    Example:
-        >>> from memjax.data import bucket_lengths, plan_batches
-        >>> buckets = bucket_lengths([1, 9, 2, 2, 8], 2)
-        >>> [plan.kinds.tolist() for plan in make_plans(plan_batches(buckets, 2), buckets.boundaries, steps=2)]
-        [[0, 1], [1, 2]]
-    """
-    kinds = np.searchsorted(np.asarray(shapes), [batch.num_steps for batch in batches]).astype(np.int32)
-    rows = np.stack([batch.rows for batch in batches]).astype(np.int32)
-    rest = -len(batches) % steps
-    kinds = np.pad(kinds, (0, rest), constant_values=len(shapes))
-    rows = np.pad(rows, ((0, rest), (0, 0)), constant_values=-1)
-    return [Plan(kinds[i : i + steps], rows[i : i + steps]) for i in range(0, len(kinds), steps)]
 
 
 def make_planned_steps(
