@@ -79,7 +79,6 @@ def sample_one(key: Array, where: Array) -> Array:
     return where & (jnp.arange(where.shape[0]) == drawn)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(5, 6))
 def word_loss(
     hidden: Array,
     kernel: Array,
@@ -118,7 +117,13 @@ def word_loss(
     Departs from the paper: nothing.
     """
     _check_words(hidden, kernel, bias, targets, weights, block)
+    return _word_loss(hidden, kernel, bias, targets, weights, block, dtype)
 
+
+@partial(jax.custom_vjp, nondiff_argnums=(5, 6))
+def _word_loss(
+    hidden: Array, kernel: Array, bias: Array, targets: Array, weights: Array, block: int, dtype: DTypeLike | None
+) -> Array:
     def one(args: tuple[Array, Array, Array]) -> Array:
         scores = _scores(args[0], kernel, bias, dtype)
         return jnp.sum(args[2] * (jax.nn.logsumexp(scores, axis=1) - _at(scores, args[1])))
@@ -130,7 +135,6 @@ def word_loss(
 def _word_loss_fwd(
     hidden: Array, kernel: Array, bias: Array, targets: Array, weights: Array, block: int, dtype: DTypeLike | None
 ) -> tuple[Array, tuple[Array, ...]]:
-    _check_words(hidden, kernel, bias, targets, weights, block)
     dtype = jnp.result_type(hidden, kernel) if dtype is None else dtype
     sums = jnp.promote_types(jnp.float32, hidden.dtype)
     product = partial(jnp.matmul, preferred_element_type=sums)
@@ -172,7 +176,7 @@ def _word_loss_bwd(
     return scale(hidden), scale(kernel), scale(bias), None, weights
 
 
-word_loss.defvjp(_word_loss_fwd, _word_loss_bwd)
+_word_loss.defvjp(_word_loss_fwd, _word_loss_bwd)
 
 
 def word_log_probs(

@@ -178,4 +178,5 @@ class LanguageModel(nnx.Module):
 
     def _scores(self, hidden: Array) -> Array:
         kernel, bias = self.output()
-        return hidden @ kernel.astype(hidden.dtype) + bias.astype(hidden.dtype)
+        scores = hidden @ kernel.astype(hidden.dtype)
+        return scores + jnp.broadcast_to(bias.astype(hidden.dtype), scores.shape)
