@@ -23,7 +23,8 @@ from memjax.recipes.language import (
 )
 from memjax.recipes.listener import Heard, Listener
 from memjax.recipes.progress import progress
-from memjax.recipes.reading_config import MODERN_LANGUAGE, LanguageConfig
+from memjax.recipes.reader import Reader, ScoredWords
+from memjax.recipes.reading_config import LANGUAGE_RECIPES, MODERN_LANGUAGE, LanguageConfig
 from memjax.recipes.texts import PennTreebank, TextFiles
 from memjax.recipes.train import Trained, evaluate, load, train
 
@@ -38,12 +39,15 @@ __all__ = [
     "BaselineConfig",
     "Corpus",
     "Heard",
+    "LANGUAGE_RECIPES",
     "KnowledgeBase",
     "KnowledgeConfig",
     "KnowledgeReply",
     "Listener",
     "MetaQA",
+    "Reader",
     "Reply",
+    "ScoredWords",
     "Simulation",
     "Splits",
     "Support",

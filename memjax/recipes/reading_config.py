@@ -83,3 +83,5 @@ MODERN_LANGUAGE = LanguageConfig(
     clip_norm=1.0,
     epochs=40,
 )
+
+LANGUAGE_RECIPES = {"default": LanguageConfig(), "modern": MODERN_LANGUAGE}
