@@ -34,7 +34,7 @@ class Fittable(Protocol):
         ...
 
     @property
-    def epoch(self) -> Callable[[Any, Any], tuple[Any, dict[str, Array]]]:
+    def epoch(self) -> Callable[[Any, Any], tuple[Any, dict[str, Any]]]:
         """`fn(state, corpus) -> (state, metrics [R])`; the state is donated."""
         ...
 

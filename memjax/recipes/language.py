@@ -284,7 +284,8 @@ def _course(
         "summarize": lambda sums: {"loss": sums["nats"] / sums["words"]},
     }
     if config.tape == "carried":
-        parts = _window_parts(data.windows(encoded, mark, config.batch_size, config.window))
+        windows = data.windows(encoded, mark, config.batch_size, config.window)
+        parts = _window_parts(windows)
         learn = program.learn(())
         tapes = _empty_tapes(config, program.model, config.batch_size, num_seeds)
         return Course(
@@ -292,6 +293,7 @@ def _course(
             learn=learn,
             parts=lambda epoch: parts,
             steps=sum(len(part.lengths) for part in parts),
+            padding=1 - float(windows.lengths.mean()) / config.window,
             enter=lambda state: (state, jax.tree.map(jnp.copy, tapes)),
             leave=lambda carry: carry[0],
         )
@@ -308,6 +310,7 @@ def _course(
         learn=lambda state, plan: learn(state, (corpus, plan)),
         parts=plans,
         steps=-(-len(text) // config.batch_size),
+        padding=data.padding_share(inputs.lengths, data.plan_batches(buckets, config.batch_size)),
     )
 
 

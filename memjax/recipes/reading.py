@@ -2,6 +2,7 @@
 """How models that read sentences are trained: planned batches, validation after each epoch, the best one kept."""
 
 import dataclasses
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -49,6 +50,7 @@ class Course:
         measure: `fn(params) -> criterion [R]` on validation data; lower is better.
         parts: `fn(epoch) -> parts`, of equal shapes.
         steps: optimizer steps of an epoch.
+        padding: the share of what is computed in an epoch that is padding.
         decay: of the learning rate, after an epoch without significant improvement.
         significant: the share by which the criterion must fall.
         summarize: from the sums of an epoch to its metrics, `loss` among them.
@@ -62,6 +64,7 @@ class Course:
     measure: Callable[[PyTree], Array]
     parts: Callable[[int], Sequence[Any]]
     steps: int
+    padding: float
     decay: float
     significant: float
     summarize: Callable[[dict[str, Array]], dict[str, Array]]
@@ -77,20 +80,22 @@ class Course:
         """The state before the first step."""
         return begin(self.start)(seeds)
 
-    def epoch(self, state: ReadingState, corpus: Any) -> tuple[ReadingState, dict[str, Array]]:
-        """One pass over the data, and one over the validation data."""
+    def epoch(self, state: ReadingState, corpus: Any) -> tuple[ReadingState, dict[str, Any]]:
+        """One pass over the data, and one over the validation data; `seconds` are those of the first."""
         number = int(state.step[0]) // self.steps
         rate = np.asarray(optax.tree_utils.tree_get(state.train.opt_state, "learning_rate"))  # before it is donated
-        parts = self.parts(number)
+        parts, began = self.parts(number), time.monotonic()
         carry = self.enter(state.train)
         totals: dict[str, Array] = {}
         for done, part in enumerate(parts, start=1):
             carry, sums = self.learn(carry, part)
             totals = {name: totals.get(name, 0) + found for name, found in sums.items()}
             self.tick(number + done / (len(parts) + 1), self.summarize(sums))
-        train = self.leave(carry)
+        train = jax.block_until_ready(self.leave(carry))
+        seconds = time.monotonic() - began
         valid = self.measure(train.params)
-        metrics = {**self.summarize(totals), "valid": valid, "learning_rate": jnp.asarray(rate)}
+        metrics = {**self.summarize(totals), "valid": valid, "learning_rate": rate}
+        metrics |= {"seconds": np.full(rate.shape, seconds), "padding": np.full(rate.shape, self.padding)}
         return _settle(dataclasses.replace(state, train=train), valid, self.decay, self.significant), metrics
 
 

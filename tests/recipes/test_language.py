@@ -71,7 +71,7 @@ def test_a_run_is_trained_measured_and_loaded(text, tmp_path):
     assert told[0] < 1 and told[-1] == 3
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [8, 16, 24]
-    assert {"loss", "valid", "learning_rate"} <= set(lines[0])
+    assert {"loss", "valid", "learning_rate", "seconds"} <= set(lines[0]) and 0 <= lines[0]["padding"][0] < 0.6
     best = min(line["valid"][0] for line in lines)
     valid = trained.evaluate(config.corpus.sentences("valid"))["perplexity"]
     np.testing.assert_allclose(valid, np.exp(best), rtol=1e-4)
