@@ -142,9 +142,7 @@ class Reader:
             ValueError: if the model is an LSTM, which has no attention.
         """
         if not isinstance(self.model.core, LSTMN):
-            raise ValueError(
-                "sentence: expected an LSTMN to show the attention of, got an LSTM; plot a run of an LSTMN"
-            )
+            raise ValueError("core: expected an LSTMN to show the attention of, got an LSTM; plot another run")
         tokens = jnp.asarray([self._end, *self._encode(sentence.split())], jnp.int32)[None]
         maps = self.model.core.attention(self.model.embedding(tokens))  # [L, 1, T, T]
         return (END, *sentence.split()), np.asarray(maps[:, 0])
