@@ -18,6 +18,18 @@ def positive(name: str, value: int) -> None:
         raise ValueError(f"{name}: expected an integer of at least 1, got {value!r}")
 
 
+def above_zero(name: str, value: float) -> None:
+    """Raises `ValueError` unless `value` is a finite number above 0."""
+    if not (isinstance(value, (int, float)) and 0 < value < float("inf")):
+        raise ValueError(f"{name}: expected a number above 0, got {value!r}")
+
+
+def at_least_zero(name: str, value: float) -> None:
+    """Raises `ValueError` unless `value` is a finite number of at least 0."""
+    if not (isinstance(value, (int, float)) and 0 <= value < float("inf")):
+        raise ValueError(f"{name}: expected a number of at least 0, got {value!r}")
+
+
 def one_of(name: str, value: Any, choices: Iterable[Any]) -> None:
     """Raises `ValueError` unless `value` is among `choices`; proposes the nearest one."""
     choices = list(choices)
@@ -58,6 +70,12 @@ def shape(name: str, array: Any, expected: tuple[int, ...]) -> None:
     """Raises `ValueError` unless `array` has the shape `expected`."""
     if jnp.shape(array) != tuple(expected):
         raise ValueError(f"{name}: expected shape {tuple(expected)}, got {jnp.shape(array)}")
+
+
+def integers(name: str, array: Any) -> None:
+    """Raises `ValueError` unless `array` holds integers."""
+    if not jnp.issubdtype(jnp.result_type(array), jnp.integer):
+        raise ValueError(f"{name}: expected integers, got dtype {jnp.result_type(array)}; encode words first")
 
 
 def floats(name: str, array: Any) -> None:

@@ -361,3 +361,23 @@ def deep_fusion(
     start = start_tape(decoder_start, gamma, alpha)
     hidden, _, _, _, target_map = lstmn(decoder_weights, target, *start, extra=extra)  # (4)-(9) with (15), (16)
     return gamma, hidden, (source_map, target_map, inter_map)
+
+
+# Words
+
+
+def word_loss(hidden: Array, kernel: Array, bias: Array, targets: Array, weights: Array) -> float:
+    """NLL of language modelling: the weighted sum of -log p of the right words (section 5.1: PPL = exp(NLL / T)).
+
+    Args:
+        hidden: `[M, H]`.
+        kernel: `[H, V]`.
+        bias: `[V]`.
+        targets: int `[M]`.
+        weights: `[M]`.
+    """
+    loss = 0.0
+    for h, target, weight in zip(hidden, targets, weights, strict=True):
+        scores = np.asarray(h, np.float64) @ np.asarray(kernel, np.float64) + np.asarray(bias, np.float64)
+        loss -= float(weight) * float(np.log(softmax(list(scores))[target]))
+    return loss

@@ -121,6 +121,22 @@ def sentence_memnn(dtype, seed):
     return models.SentenceMemNN(memnn(dtype, seed), sentence_responder(dtype, seed))
 
 
+def embedding(dtype, seed):
+    return nn.Embedding(W, D, param_dtype=dtype, rngs=nnx.Rngs(seed))
+
+
+def language_model(core, **options):
+    def build(dtype, seed):
+        return models.LanguageModel(W, D, H, core=core, param_dtype=dtype, rngs=nnx.Rngs(seed), **options)
+
+    return build
+
+
+def read_and_step(module, tokens, lengths):
+    _, scores = module.step(module.start(B, T), tokens[:, 0])
+    return module(tokens, lengths), scores
+
+
 def fact_memnn(dtype, seed):
     return models.FactMemNN(W, W - 3, 2, D, param_dtype=dtype, rngs=nnx.Rngs(seed))
 
@@ -233,6 +249,7 @@ lengths = integers(1, T + 1, B)
 scan_args = draw(lstmn_weights, vector(B, T, D), lengths, tape)
 lstmn_layer, lstm_layer, lstmn_cell = layer(nn.LSTMN, span=3), layer(nn.LSTM), layer(nn.LSTMNCell, tape_length=N)
 rnn_layer = layer(nn.RNN)
+tied_lstmn = language_model("lstmn", tied=True)
 shallow, deep = layer(nn.ShallowFusion, recurrent_query=True), layer(nn.DeepFusion)
 fusion_args = (vector(B, J, D), vector(B, T, D), integers(1, J + 1, B), lengths)
 in_time_order = addressing.select_in_time_order("signed", lambda query: query[:2])
@@ -292,6 +309,18 @@ CASES = {
     "losses.sample_one": Case(
         lambda seed, where: losses.sample_one(jax.random.key(seed), where), draw(integers(0, 9), flags(N))
     ),
+    "losses.word_log_probs": Case(
+        partial(losses.word_log_probs, block=2),
+        draw(vector(B * T, H), vector(H, W), vector(W), integers(0, W, B * T)),
+        (0, 1, 2),
+        float32=True,
+    ),
+    "losses.word_loss": Case(
+        lambda *args: losses.word_loss(*args, 4),
+        draw(vector(N, H), vector(H, W), vector(W), integers(0, W, N), vector(N)),
+        (0, 1, 2),
+        float32=True,
+    ),
     "search.exact": Case(
         lambda query, *rest: search.exact(3)(search.Queries(query), *rest),
         draw(vector(B, D), memory(vector(D), integers(0, 9, S)), flags(B, N)),
@@ -344,6 +373,11 @@ CASES = {
         with_module(dictionaries, lambda module, bag, vec: (module.embed("a", bag), module.match("b", vec))),
         draw(parameters(dictionaries), vector(W), vector(D)),
         (0, 1, 2),
+    ),
+    "nn.Embedding": Case(
+        with_module(embedding, lambda module, tokens: module(tokens)),
+        draw(parameters(embedding), integers(0, W + 2, B, S)),
+        (0,),
     ),
     "nn.SourceAttention": Case(
         with_module(source_attention, read_source),
@@ -426,6 +460,11 @@ CASES = {
         draw(parameters(responder), vector(W), vector(2, W), flags(2)),
         (0, 1, 2),
     ),
+    "models.LanguageModel": Case(
+        with_module(tied_lstmn, read_and_step),
+        draw(parameters(tied_lstmn), integers(0, W + 2, B, T), lengths),
+        (0,),
+    ),
     "models.MemNN": Case(
         with_module(memnn, lambda module, *args: module(*args)),
         draw(parameters(memnn), integers(0, W + 2, S), memory(embedded, integers(0, 9, S))),
@@ -504,7 +543,17 @@ def test_every_public_part_is_in_the_table():
 
 def quick(names):
     """The names, those marked whose programs take long to compile; sharded ones are also tested on eight devices."""
-    slow = ("Fusion", "Sentence", "sharded", "hashing.", "search.hashed", "FactMemNN", "SourceAttention", "beam_hops")
+    slow = (
+        "LanguageModel",
+        "Fusion",
+        "Sentence",
+        "sharded",
+        "hashing.",
+        "search.hashed",
+        "FactMemNN",
+        "SourceAttention",
+        "beam_hops",
+    )
     return [pytest.param(n, marks=pytest.mark.thorough) if any(word in n for word in slow) else n for n in names]
 
 

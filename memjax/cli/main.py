@@ -6,23 +6,31 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from memjax.errors import DataError, RunError
 from memjax.recipes import (
+    LANGUAGE_RECIPES,
     RECIPES,
     AnsweringConfig,
     KnowledgeConfig,
+    LanguageConfig,
+    PennTreebank,
+    Reader,
+    TextFiles,
     evaluate,
     evaluate_knowledge,
+    evaluate_language_model,
     progress,
     train,
     train_knowledge,
+    train_language_model,
 )
 from memjax.recipes.runs import open_run
 from memjax.training.files import read_json
 
-DESCRIPTION = "Memory networks: train on stories, ask questions, see the facts behind each answer."
+DESCRIPTION = """Memory networks: train on stories, ask questions, see the facts behind each answer;
+read sentences, predict, score and write them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,8 +109,39 @@ class TrainKnowledge:
 
 
 @dataclasses.dataclass(frozen=True)
+class TrainLanguageModel:
+    """Train a language model and keep it in a run folder; the parameters that do best on validation text are kept."""
+
+    config: LanguageConfig
+    run_folder: Path = Path("runs/language")
+    """Where configuration, metrics, checkpoints and results go."""
+    recipe: Literal["default", "modern"] = "default"
+    """Where the flags below start from: the paper's own training, or what goes for the best number."""
+    resume: bool = False
+    """Go on with the run in the folder from its last checkpoint."""
+    overwrite: bool = False
+    """Replace the run in the folder."""
+    tensorboard: bool = False
+    """Also write TensorBoard events (extra `tensorboard`)."""
+
+    def run(self) -> None:
+        """Runs the command."""
+        with progress("training") as report:
+            train_language_model(
+                self.config,
+                folder=self.run_folder,
+                resume=self.resume,
+                overwrite=self.overwrite,
+                tensorboard=self.tensorboard,
+                report=report,
+            )
+        _print_perplexity("valid", read_json(self.run_folder / "results.json")["valid"])
+        print(f'The run is in {self.run_folder}. Next: {sys.argv[0]} generate {self.run_folder} "the"')
+
+
+@dataclasses.dataclass(frozen=True)
 class Evaluate:
-    """Measure the accuracy of a run, and add it to the run's results.json."""
+    """Measure the accuracy of a run, or its perplexity, and add it to the run's results.json."""
 
     run_folder: Path
     """A run folder."""
@@ -113,8 +152,11 @@ class Evaluate:
 
     def run(self) -> None:
         """Runs the command."""
-        if isinstance(open_run(self.run_folder).config, KnowledgeConfig):
+        config = open_run(self.run_folder).config
+        if isinstance(config, KnowledgeConfig):
             _print_hits(self.split, evaluate_knowledge(self.run_folder, self.split, self.data))
+        elif isinstance(config, LanguageConfig):
+            _print_perplexity(self.split, evaluate_language_model(self.run_folder, self.split, self.data))
         else:
             _print_accuracy(self.split, evaluate(self.run_folder, self.split, self.data))
 
@@ -149,6 +191,77 @@ class Ask:
             ask_knowledge(self.run_folder, self.data)
 
 
+@dataclasses.dataclass(frozen=True)
+class Generate:
+    """Let a language model write sentences."""
+
+    run_folder: Path
+    """A run folder."""
+    prompt: str
+    """How the sentences begin; "" for any."""
+    samples: int = 3
+    """How many sentences."""
+    max_words: int = 40
+    """Words that are added, at most."""
+    temperature: float = 0.8
+    """Scores are divided by it; the lower, the likelier the words."""
+    top_k: int = 0
+    """Only so many of the likeliest words are drawn from; 0 for all."""
+    seed: int = 0
+    """Of the first sentence; the others count on."""
+
+    def run(self) -> None:
+        """Runs the command."""
+        reader = Reader.load(self.run_folder)
+        for seed in range(self.seed, self.seed + self.samples):
+            settings = {"max_words": self.max_words, "top_k": self.top_k, "seed": seed}
+            print(reader.generate(self.prompt, temperature=self.temperature, **settings))
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """Say how probable the sentences of a file are to a language model, one a line."""
+
+    run_folder: Path
+    """A run folder."""
+    file: Path
+    """A text file; - for the standard input."""
+    words: bool = False
+    """The log-probability of each word, in place of the perplexity of each sentence."""
+
+    def run(self) -> None:
+        """Runs the command."""
+        from memjax.cli.read import lines_of, scores
+
+        for line in scores(Reader.load(self.run_folder), lines_of(self.file), self.words):
+            print(line)
+
+
+@dataclasses.dataclass(frozen=True)
+class Plot:
+    """Draw what each word of a sentence attends to."""
+
+    run_folder: Path
+    """A run folder of an LSTMN."""
+    sentence: str
+    """Words between spaces."""
+    picture: Path = Path("attention.png")
+    """Where the picture goes."""
+    layer: int = 1
+    """Which layer, from the lowest on."""
+
+    def run(self) -> None:
+        """Runs the command."""
+        from memjax.cli.read import plot
+
+        plot(Reader.load(self.run_folder), self.sentence, self.layer, self.picture)
+        print(f"The picture is in {self.picture}.")
+
+
+def _print_perplexity(split: str, results: dict[str, list[float]]) -> None:
+    print(f"{split}: perplexity {results['perplexity'][0]:.2f}")
+
+
 def _print_accuracy(split: str, results: dict[str, list[float]]) -> None:
     accuracy, supports = results["accuracy"][0], results["supports"][0]
     print(f"{split}: {accuracy:.2f} % of the answers right, {supports:.2f} % of the supporting facts found in order")
@@ -160,6 +273,24 @@ def _print_accuracy(split: str, results: dict[str, list[float]]) -> None:
 def _print_hits(split: str, results: dict[str, list[float]]) -> None:
     hits, f1 = results["hits@1"][0], results["f1"][0]
     print(f"{split}: {hits:.2f} % of the best answers right, F1 of the sets of answers {f1:.2f} %")
+
+
+Training = Train | TrainKnowledge | TrainLanguageModel
+
+
+def _start_of_training(args: Sequence[str]) -> Training:
+    """The defaults that --help shows for `train`: corpus and recipe set them, before all else is parsed."""
+    corpus = args[1] if args[:1] == ["train"] and len(args) > 1 else ""
+    if corpus == "metaqa":
+        return TrainKnowledge(KnowledgeConfig())
+    texts: dict[str, PennTreebank | TextFiles] = {"ptb": PennTreebank(), "text": TextFiles()}
+    recipes: dict[str, Any] = LANGUAGE_RECIPES if corpus in texts else RECIPES
+    early = argparse.ArgumentParser(prog="memjax train", add_help=False, allow_abbrev=False)
+    early.add_argument("--recipe", choices=list(recipes), default="default")
+    recipe = early.parse_known_args(args)[0].recipe
+    if corpus in texts:
+        return TrainLanguageModel(dataclasses.replace(recipes[recipe], corpus=texts[corpus]), recipe=recipe)
+    return Train(config=recipes[recipe], recipe=recipe)
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -178,24 +309,20 @@ def main(args: Sequence[str] | None = None) -> int:
         print("memjax: the command needs the extra `app`: pip install 'memjax[app]'", file=sys.stderr)
         return 1
 
-    # The recipe sets the defaults that --help shows, so it is known before all else is parsed.
-    over_facts = args[:2] == ["train", "metaqa"]
-    if over_facts:  # the corpus decides which configuration there is
-        del args[1]
-    early = argparse.ArgumentParser(prog="memjax train", add_help=False, allow_abbrev=False)
-    early.add_argument("--recipe", choices=list(RECIPES), default="default")
-    recipe = early.parse_known_args(args)[0].recipe
-    start = Train(config=RECIPES[recipe], recipe=recipe)
-    train_command = (
-        Annotated[TrainKnowledge, tyro.conf.subcommand("train", default=TrainKnowledge(KnowledgeConfig()))]
-        if over_facts
-        else Annotated[Train, tyro.conf.subcommand("train", default=start)]
-    )
+    start = _start_of_training(args)
+    if args[:1] == ["train"] and not isinstance(start, Train):
+        del args[1]  # the corpus, which decided which configuration there is
+    kind: Any = type(start)
+    several = () if isinstance(start, Train) else (tyro.conf.AvoidSubcommands,)
+    train_command: Any = Annotated[(kind, *several, tyro.conf.subcommand("train", default=start))]
     commands = (
         Annotated[Demo, tyro.conf.subcommand("demo")]
         | train_command
         | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
         | Annotated[Ask, tyro.conf.subcommand("ask")]
+        | Annotated[Generate, tyro.conf.subcommand("generate")]
+        | Annotated[Score, tyro.conf.subcommand("score")]
+        | Annotated[Plot, tyro.conf.subcommand("plot")]
     )
     options = (
         tyro.conf.OmitArgPrefixes,
@@ -203,7 +330,7 @@ def main(args: Sequence[str] | None = None) -> int:
         tyro.conf.CascadeSubcommandArgs,
         tyro.conf.PositionalRequiredArgs,
     )
-    command: Demo | Train | TrainKnowledge | Evaluate | Ask | None = None
+    command: Any = None
     try:
         command = tyro.cli(commands, prog="memjax", description=DESCRIPTION, args=args, config=options)  # type: ignore[call-overload]
         command.run()
@@ -211,8 +338,6 @@ def main(args: Sequence[str] | None = None) -> int:
         print(f"memjax: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(
-            "memjax: stopped" + "; go on with --resume" * isinstance(command, Train | TrainKnowledge), file=sys.stderr
-        )
+        print("memjax: stopped" + "; go on with --resume" * isinstance(command, Training), file=sys.stderr)
         return 130
     return 0

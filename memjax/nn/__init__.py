@@ -2,6 +2,7 @@
 """Flax NNX layers."""
 
 from memjax.nn.dictionaries import Dictionaries, EmbeddingForm, ExactMatch
+from memjax.nn.embedding import Embedding
 from memjax.nn.fusion import DeepFusion, Fused, FusedAttention, ShallowFusion, SourceAttention
 from memjax.nn.lstm import LSTM
 from memjax.nn.lstmn import LSTMN
@@ -14,6 +15,7 @@ __all__ = [
     "RNN",
     "DeepFusion",
     "Dictionaries",
+    "Embedding",
     "EmbeddingForm",
     "ExactMatch",
     "Fused",

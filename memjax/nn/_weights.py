@@ -36,7 +36,8 @@ def compute_dtype(dtype: DTypeLike | None, param: nnx.Param, inputs: Array | Non
     """Returns the type to compute in: the one asked for, else that of parameters and inputs together."""
     if dtype is not None:
         return jnp.dtype(dtype)
-    return param[...].dtype if inputs is None else jnp.promote_types(inputs.dtype, param[...].dtype)
+    own = param.get_value().dtype  # also of a module that is a structure only
+    return own if inputs is None else jnp.promote_types(inputs.dtype, own)
 
 
 def check_sizes(**sizes: int | None) -> None:

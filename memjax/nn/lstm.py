@@ -98,6 +98,30 @@ class LSTM(nnx.Module):
                 after.append(lstmn.advance(tape, steps, lengths, span=1))
         return (hidden, tuple(after)) if return_tape else hidden
 
+    def empty_tape(self, batch: int) -> Tapes:
+        """Makes tapes of one slot that is not written, one for each layer.
+
+        Args:
+            batch: B.
+        """
+        first = self.layers[0]
+        features, dtype = first.gates_read.shape[0], _weights.compute_dtype(self.dtype, first.gates_input)
+        return (lstmn.empty_tape(batch, 1, features, dtype),) * len(self.layers)
+
+    def step(self, tapes: Tapes, inputs: Array) -> tuple[Tapes, Array]:
+        """Runs one step of all layers.
+
+        Args:
+            tapes: one for each layer, of one slot each.
+            inputs: x_t, `[B, D]`.
+
+        Returns:
+            the new tapes; h_t of the top layer, `[B, H]`.
+        """
+        hidden: Any
+        hidden, tapes = self(inputs[:, None], initial_tape=tapes, return_tape=True)
+        return tapes, hidden[:, 0]
+
 
 class _Gates(nnx.Module):
     """The parameters of one layer of `LSTM`, named as in `memjax.lstmn.Weights`."""

@@ -26,8 +26,17 @@ from memjax.recipes.corpora import (
 )
 from memjax.recipes.knowledge import TrainedKnowledge, load_knowledge, train_knowledge
 from memjax.recipes.knowledge_base import KnowledgeBase, KnowledgeReply, evaluate_knowledge, measure_knowledge
+from memjax.recipes.language import (
+    TrainedLanguageModel,
+    evaluate_language_model,
+    load_language_model,
+    train_language_model,
+)
 from memjax.recipes.listener import Heard, Listener
 from memjax.recipes.progress import progress
+from memjax.recipes.reader import Reader, ScoredWords
+from memjax.recipes.reading_config import LANGUAGE_RECIPES, MODERN_LANGUAGE, LanguageConfig
+from memjax.recipes.texts import PennTreebank, TextFiles
 from memjax.recipes.train import Trained, evaluate, load, train
 
 __all__ = [
@@ -42,12 +51,15 @@ __all__ = [
     "BaselineConfig",
     "Corpus",
     "Heard",
+    "LANGUAGE_RECIPES",
     "KnowledgeBase",
     "KnowledgeConfig",
     "KnowledgeReply",
     "Listener",
     "MetaQA",
+    "Reader",
     "Reply",
+    "ScoredWords",
     "Simulation",
     "Splits",
     "Support",
@@ -67,4 +79,12 @@ __all__ = [
     "train",
     "train_baseline",
     "train_knowledge",
+    "TrainedLanguageModel",
+    "evaluate_language_model",
+    "load_language_model",
+    "train_language_model",
+    "MODERN_LANGUAGE",
+    "LanguageConfig",
+    "PennTreebank",
+    "TextFiles",
 ]

@@ -8,6 +8,8 @@ from memjax import _checks
 from memjax.errors import DataError
 from memjax.models import MAX_ADAPTIVE_HOPS
 from memjax.recipes.corpora import Babi, BabiTasks, Corpus, MetaQA, Simulation
+from memjax.recipes.reading_config import LanguageConfig
+from memjax.recipes.texts import PennTreebank, TextFiles
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,9 +102,7 @@ class AnsweringConfig:
         if self.optimizer == "sgd" and self.weight_decay:
             raise ValueError(f"weight_decay: expected 0 with optimizer 'sgd', got {self.weight_decay}; it is Adam's")
         for name in ("learning_rate", "margin", "weight_decay"):
-            value = getattr(self, name)
-            if not (isinstance(value, (int, float)) and 0 <= value < float("inf")):
-                raise ValueError(f"{name}: expected a number of at least 0, got {value!r}")
+            _checks.at_least_zero(name, getattr(self, name))
 
 
 #: The paper's training: sampled hinge, SGD at 0.01 one question at a time, 10 epochs, n = 100 (sections 3.1, 5.2). Time
@@ -179,9 +179,7 @@ class KnowledgeConfig:
                 "facts leads to them, got 'answers'; pass --supervision types"
             )
         for name in ("learning_rate", "margin", "code_scale", "tolerance"):
-            value = getattr(self, name)
-            if not (isinstance(value, (int, float)) and 0 <= value < float("inf")):
-                raise ValueError(f"{name}: expected a number of at least 0, got {value!r}")
+            _checks.at_least_zero(name, getattr(self, name))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -222,18 +220,18 @@ class BaselineConfig:
         if isinstance(self.corpus, BabiTasks):
             raise ValueError("corpus: expected one task for a baseline, got several; take Babi")
         for name in ("learning_rate", "clip_norm"):
-            value = getattr(self, name)
-            if not (isinstance(value, (int, float)) and 0 < value < float("inf")):
-                raise ValueError(f"{name}: expected a number above 0, got {value!r}")
+            _checks.above_zero(name, getattr(self, name))
 
 
-Config = AnsweringConfig | KnowledgeConfig | BaselineConfig
+Config = AnsweringConfig | KnowledgeConfig | BaselineConfig | LanguageConfig
 
 _CORPORA: dict[str, tuple[type, type]] = {
     "simulation": (Simulation, AnsweringConfig),
     "babi": (Babi, AnsweringConfig),
     "babi_tasks": (BabiTasks, AnsweringConfig),
     "metaqa": (MetaQA, KnowledgeConfig),
+    "ptb": (PennTreebank, LanguageConfig),
+    "text": (TextFiles, LanguageConfig),
 }
 
 

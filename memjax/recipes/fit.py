@@ -15,12 +15,11 @@ from memjax import data
 from memjax.errors import RunError
 from memjax.recipes.config import Config
 from memjax.recipes.runs import Run, create_run, resume_run
-from memjax.training import TrainState
 from memjax.training.metrics import JsonLinesWriter, MetricsWriter, TensorBoardWriter, summary_writer
 from memjax.typing import Array, PyTree
 
-#: `fn(epochs done, epochs in all, metrics)`, called after each epoch.
-ReportFn = Callable[[int, int, Mapping[str, Any]], None]
+#: `fn(epochs done, epochs in all, metrics)`, called after each epoch; within a long one with a part of it done.
+ReportFn = Callable[[float, int, Mapping[str, Any]], None]
 
 #: Seconds between checkpoints; what a kill can cost. The last epoch is always saved.
 SAVE_SECONDS = 10.0
@@ -30,12 +29,12 @@ class Fittable(Protocol):
     """What a recipe's program gives to the loop. Seeds lie along a leading axis R."""
 
     @property
-    def init(self) -> Callable[[Array], TrainState]:
-        """`fn(seeds [R]) -> state`."""
+    def init(self) -> Callable[[Array], Any]:
+        """`fn(seeds [R]) -> state`; a state has `step` and `params`."""
         ...
 
     @property
-    def epoch(self) -> Callable[[TrainState, Any], tuple[TrainState, dict[str, Array]]]:
+    def epoch(self) -> Callable[[Any, Any], tuple[Any, dict[str, Any]]]:
         """`fn(state, corpus) -> (state, metrics [R])`; the state is donated."""
         ...
 
@@ -86,6 +85,7 @@ def fit(
     run: Run | None,
     tensorboard: bool,
     report: ReportFn,
+    steps: int | None = None,
 ) -> PyTree:
     """Trains to the last epoch.
 
@@ -97,6 +97,7 @@ def fit(
         run: where to keep checkpoints and metrics; it goes on from the last checkpoint there.
         tensorboard: also write TensorBoard events.
         report: called after each epoch.
+        steps: of an epoch; by default the full batches of `corpus`.
 
     Returns:
         The parameters; leaves lead with R.
@@ -107,7 +108,8 @@ def fit(
     state = program.init(jnp.asarray(seeds))
     if run is None:
         return _epochs(program, state, corpus, range(config.epochs), lambda step, state: None, [], report).params
-    steps = len(corpus) // min(config.batch_size, len(corpus))
+    if steps is None:
+        steps = len(corpus) // min(config.batch_size, len(corpus))
     with contextlib.ExitStack() as stack:
         checkpoints = stack.enter_context(contextlib.closing(run.checkpoints()))
         if checkpoints.step is not None:
@@ -124,31 +126,31 @@ def fit(
         return _epochs(program, state, corpus, epochs, checkpoints.save, writers, report).params
 
 
-def restore_params(program: Fittable, run: Run) -> PyTree:
+def restore_params(init: Callable[[Array], Any], run: Run) -> PyTree:
     """The parameters of a run's last checkpoint; leaves lead with R.
 
     Args:
-        program: that of the run.
+        init: of the run's program.
         run: a run folder.
 
     Raises:
         RunError: if there is no checkpoint, or it belongs to another run.
         DataError: if a file is damaged.
     """
-    shape = jax.eval_shape(program.init, jnp.asarray(run.seeds))
+    shape = jax.eval_shape(init, jnp.asarray(run.seeds))
     with contextlib.closing(run.checkpoints(read_only=True)) as checkpoints:
         return checkpoints.restore(shape).params
 
 
 def _epochs(
     program: Fittable,
-    state: TrainState,
+    state: Any,
     corpus: Any,
     epochs: range,
-    save: Callable[[int, TrainState], None],
+    save: Callable[[int, Any], None],
     writers: list[MetricsWriter],
     report: ReportFn,
-) -> TrainState:
+) -> Any:
     saved_at = time.monotonic()
     for epoch in epochs:
         state, metrics = program.epoch(state, corpus)

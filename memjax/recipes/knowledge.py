@@ -242,7 +242,7 @@ def restore_knowledge(run: Run, data_folder: str | None = None) -> TrainedKnowle
         )
     encoder = FactEncoder(graph, config.bag, run.vocabulary)
     program = build_knowledge_program(config, run.vocabulary, graph.num_steps, config.batch_size)
-    return TrainedKnowledge(config, encoder, program, restore_params(program, run), _entities(graph, questions))
+    return TrainedKnowledge(config, encoder, program, restore_params(program.init, run), _entities(graph, questions))
 
 
 def _entities(graph: KnowledgeGraph, questions: Sequence[Question]) -> frozenset[int]:

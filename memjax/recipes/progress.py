@@ -40,7 +40,7 @@ def progress(title: str) -> Iterator[ReportFn]:
     with bars.Progress(*columns, console=rich.console.Console(stderr=True), refresh_per_second=4) as bar:
         task = bar.add_task(title, total=None, loss="?")
 
-        def report(done: int, epochs: int, metrics: Mapping[str, Any]) -> None:
+        def report(done: float, epochs: int, metrics: Mapping[str, Any]) -> None:
             loss = f"{float(np.mean(metrics['loss'])):.4f}"
             bar.update(task, completed=done, total=epochs, loss=loss)
 

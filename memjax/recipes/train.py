@@ -158,16 +158,13 @@ def load(folder: Path, data_folder: str | None = None) -> Trained:
 def _restore(run: Run, data_folder: str | None) -> Trained:
     config = run.config
     if not isinstance(config, AnsweringConfig):
-        raise RunError(
-            f"{run.folder}: expected a run over stories, found one over a knowledge base; load it with "
-            "KnowledgeBase.load"
-        )
+        raise RunError(f"{run.folder}: expected a run over stories, found one of {type(config).__name__}")
     if data_folder is not None and isinstance(config.corpus, Babi | BabiTasks):
         config = dataclasses.replace(config, corpus=dataclasses.replace(config.corpus, data=data_folder))
     program = build_program(config, run.vocabulary, config.batch_size)
     streams = getattr(config.corpus, "stream", False)
     segmenter = load_segmenter(config, run.vocabulary, run.folder) if streams else None
-    return Trained(config, run.vocabulary, program, restore_params(program, run), segmenter)
+    return Trained(config, run.vocabulary, program, restore_params(program.init, run), segmenter)
 
 
 def evaluate(folder: Path, split: str = "test", data_folder: str | None = None) -> dict[str, list[float]]:

@@ -5,6 +5,8 @@ from memjax.training.batches import NarrowStories, StoryBatch
 from memjax.training.checkpoints import load_pytree, save_pytree
 from memjax.training.evaluation import Predictions, accuracy, predict
 from memjax.training.facts import FactBatch, Facts, make_facts_loss
+from memjax.training.language import TextBatch, make_language_loss, make_window_steps, measure_language
+from memjax.training.planned import Plan, make_planned_steps, make_planned_sums
 from memjax.training.ranking import make_memnn_loss
 from memjax.training.segments import SegmentBatch, make_segment_loss
 from memjax.training.sentences import (
@@ -22,11 +24,13 @@ __all__ = [
     "FactBatch",
     "Facts",
     "NarrowStories",
+    "Plan",
     "Predictions",
     "ReplyBatch",
     "SegmentBatch",
     "SpokenStories",
     "StoryBatch",
+    "TextBatch",
     "TrainState",
     "accuracy",
     "create_state",
@@ -34,11 +38,16 @@ __all__ = [
     "load_pytree",
     "make_epoch",
     "make_facts_loss",
+    "make_language_loss",
     "make_memnn_loss",
+    "make_planned_steps",
+    "make_planned_sums",
     "make_reply_loss",
     "make_sentence_memnn_loss",
     "make_segment_loss",
     "make_step",
+    "make_window_steps",
+    "measure_language",
     "predict",
     "reply_accuracy",
     "save_pytree",

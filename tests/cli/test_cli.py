@@ -380,6 +380,34 @@ def test_demo(capsys, monkeypatch, tmp_path):
     assert code == 0
 
 
+@pytest.mark.thorough
+def test_a_language_model_at_the_command_line(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("memjax.recipes.language.NUM_BUCKETS", 1)
+    for split in ("train", "valid", "test"):
+        (tmp_path / f"{split}.txt").write_text("the cat sees a dog\na dog sees the cat\n")
+    run, sizes = tmp_path / "run", ("--features", "3", "--hidden-features", "4", "--epochs", "2")
+    code, out, _ = call(capsys, "train", "text", "--data", tmp_path, "--run-folder", run, *sizes)
+    assert code == 0 and re.search(r"valid: perplexity \d+\.\d\d\n.*generate", out)
+    code, out, _ = call(capsys, "evaluate", run, "--data", tmp_path)
+    assert code == 0 and re.fullmatch(r"test: perplexity \d+\.\d\d\n", out)
+    code, out, _ = call(capsys, "generate", run, "the cat", "--samples", "2", "--max-words", "3")
+    assert code == 0 and [line[:7] for line in out.splitlines()] == ["the cat"] * 2
+    monkeypatch.setattr(sys, "stdin", io.StringIO("the cat\n\na dog\n"))
+    code, out, _ = call(capsys, "score", run, "-")
+    assert code == 0 and out.count("\n") == 3 and "perplexity of 6 words and ends" in out
+    code, out, _ = call(capsys, "score", run, tmp_path / "test.txt", "--words")
+    assert code == 0 and re.match(r" +-\d+\.\d{4}  the\n", out)
+    picture = tmp_path / "pictures" / "arcs.png"
+    assert call(capsys, "plot", run, "the cat sees", "--picture", picture)[0] == 0 and picture.is_file()
+    assert "layer: expected a layer from 1 to 1, got 2" in call(capsys, "plot", run, "the cat", "--layer", "2")[2]
+    code, _, err = call(capsys, "score", run, tmp_path / "none.txt")
+    assert code == 1 and "none.txt: expected a text file" in err
+    (tmp_path / "bad.txt").write_bytes(b"\xff\xfe")
+    assert "bad.txt: expected a text file" in call(capsys, "score", run, tmp_path / "bad.txt")[2]
+    code, _, err = call(capsys, "ask", run)
+    assert code == 1 and "expected a run over stories" in err
+
+
 def test_the_command_is_installed_as_memjax():
     setup = (pathlib.Path(memjax.__file__).parents[1] / "setup.cfg").read_text()
     assert "memjax = memjax.cli:main" in setup

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A trained language model to use: it goes on with sentences, scores them, and shows what it attends to."""
+
+import dataclasses
+import functools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from memjax import _checks
+from memjax.data.ptb import END
+from memjax.models import LanguageModel
+from memjax.nn import LSTMN
+from memjax.recipes.language import TrainedLanguageModel, load_language_model
+from memjax.training import with_params
+from memjax.typing import NUM_SPECIAL, Array
+
+#: What a corpus has in place of rare words.
+RARE = "<unk>"
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoredWords:
+    """A sentence, and how probable each word was after those before it.
+
+    Attributes:
+        words: as they were read: a word that the model does not know is `<unk>`; the end of the sentence comes last.
+        log_probs: natural logarithms, one for each word.
+    """
+
+    words: tuple[str, ...]
+    log_probs: tuple[float, ...]
+
+    @property
+    def perplexity(self) -> float:
+        """exp of the mean of -log p."""
+        return float(np.exp(-np.mean(self.log_probs)))
+
+
+class Reader:
+    """One of the models of a run, in use. Each sentence is read by itself.
+
+    Args:
+        trained: trained language models.
+        number: which of them, in the order of the seeds.
+
+    Example:
+        >>> import tempfile
+        >>> from memjax.recipes import LanguageConfig, TextFiles, train_language_model
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for split in ("train", "valid"):
+        ...     _ = (folder / f"{split}.txt").write_text("the cat sat \\n" * 2)
+        >>> config = LanguageConfig(TextFiles(str(folder)), "lstm", features=4, hidden_features=8, epochs=1)
+        >>> reader = Reader(train_language_model(config))
+        >>> reader.generate("the cat", max_words=3).startswith("the cat")
+        True
+        >>> reader.score("the cow sat").words
+        ('the', '<unknown>', 'sat', '<eos>')
+    """
+
+    def __init__(self, trained: TrainedLanguageModel, number: int = 0):
+        params = jax.tree.map(lambda leaf: leaf[number], trained.params)
+        self.model: LanguageModel = with_params(trained.program.model, params)
+        self.vocabulary = trained.vocabulary
+        (self._end,) = self.vocabulary.encode([END])
+
+    @classmethod
+    def load(cls, folder: Path | str) -> "Reader":
+        """Loads the first model of a run folder.
+
+        Raises:
+            RunError: if there is no run or no checkpoint, or the run is none of a language model.
+            DataError: if a file is damaged.
+        """
+        return cls(load_language_model(Path(folder)))
+
+    def generate(
+        self, prompt: str = "", *, max_words: int = 30, temperature: float = 1.0, top_k: int = 0, seed: int = 0
+    ) -> str:
+        """Goes on with a sentence, a word at a time on the carried tape, to its end.
+
+        Args:
+            prompt: how the sentence begins, words between spaces.
+            max_words: that are added, at most.
+            temperature: that scores are divided by; towards 0 the likeliest word always.
+            top_k: only so many of the likeliest words are drawn from; 0 for all.
+            seed: of what is drawn.
+
+        Returns:
+            The prompt and what follows.
+
+        Raises:
+            ValueError: if a number is out of range.
+        """
+        _checks.positive("max_words", max_words)
+        _checks.above_zero("temperature", temperature)
+        _checks.at_least_zero("top_k", top_k)
+        words = prompt.split()
+        tokens = jnp.asarray([self._end, *self._encode(words)], jnp.int32)
+        top_k = min(top_k or len(self.vocabulary), len(self.vocabulary) - NUM_SPECIAL)
+        drawn = _generate(self.model, tokens, jax.random.key(seed), temperature, max_words, top_k)
+        added = np.asarray(drawn).tolist()
+        if self._end in added:
+            added = added[: added.index(self._end)]
+        return " ".join([*words, *self.vocabulary.decode(added)])
+
+    def score(self, sentence: str) -> ScoredWords:
+        """How probable the words of a sentence are, and its end.
+
+        Args:
+            sentence: words between spaces.
+        """
+        return next(self.score_all([sentence]))
+
+    def score_all(self, sentences: Sequence[str]) -> Iterator[ScoredWords]:
+        """How probable the words of sentences are; see `score`."""
+        ids = [self._encode(sentence.split()) for sentence in sentences]
+        longest = max(map(len, ids), default=0)
+        width = -(-(longest + 1) // 16) * 16  # few shapes
+        for row in ids:
+            targets = np.zeros(width, np.int32)
+            targets[: len(row) + 1] = [*row, self._end]
+            inputs = np.append(self._end, targets[:-1])
+            found = np.asarray(_log_probs(self.model, jnp.asarray(inputs)[None], jnp.asarray(targets)[None]))[0]
+            count = len(row) + 1
+            yield ScoredWords(tuple(self.vocabulary.decode(targets[:count].tolist())), tuple(map(float, found[:count])))
+
+    def attention(self, sentence: str) -> tuple[tuple[str, ...], np.ndarray]:
+        """What each word of a sentence attends to.
+
+        Args:
+            sentence: words between spaces.
+
+        Returns:
+            The mark of the beginning and the words, T; the weights `[L, T, T]` of each layer: row t over the words
+            before it.
+
+        Raises:
+            ValueError: if the model is an LSTM, which has no attention.
+        """
+        if not isinstance(self.model.core, LSTMN):
+            raise ValueError("core: expected an LSTMN to show the attention of, got an LSTM; plot another run")
+        tokens = jnp.asarray([self._end, *self._encode(sentence.split())], jnp.int32)[None]
+        maps = self.model.core.attention(self.model.embedding(tokens))  # [L, 1, T, T]
+        return (END, *sentence.split()), np.asarray(maps[:, 0])
+
+    def _encode(self, words: Sequence[str]) -> list[int]:
+        """Token ids; a word is tried in lower case too, and is a rare one where it is not known."""
+        known = [word if word in self.vocabulary else word.lower() for word in words]
+        return self.vocabulary.encode([word if word in self.vocabulary else RARE for word in known])
+
+
+@jax.jit
+def _log_probs(model: LanguageModel, inputs: Array, targets: Array) -> Array:
+    return model.log_probs(inputs, targets)
+
+
+@functools.partial(jax.jit, static_argnums=(4, 5))
+def _generate(model: LanguageModel, prompt: Array, key: Array, temperature: float, max_words: int, top_k: int) -> Array:
+    """Words that follow a prompt, int `[max_words]`."""
+    state, _ = jax.lax.scan(
+        lambda state, token: (model.step(state, token[None])[0], None),
+        model.start(1, prompt.shape[0] + max_words),
+        prompt[:-1],
+    )
+
+    def one(carry: tuple[object, Array], key: Array) -> tuple[tuple[object, Array], Array]:
+        state, token = carry
+        state, scores = model.step(state, token[None])
+        best, words = jax.lax.top_k(scores[0, NUM_SPECIAL:], top_k)
+        token = words[jax.random.categorical(key, best / temperature)] + NUM_SPECIAL
+        return (state, token), token
+
+    return jax.lax.scan(one, (state, prompt[-1]), jax.random.split(key, max_words))[1]

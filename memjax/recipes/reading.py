@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How models that read sentences are trained: planned batches, validation after each epoch, the best one kept."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import struct
+
+from memjax.data import Batch
+from memjax.training import Plan, TrainState
+from memjax.typing import Array, PyTree
+
+#: Steps between two signs of life of the progress bar.
+STEPS_OF_A_PLAN = 32
+
+
+@struct.dataclass
+class ReadingState:
+    """What a run must keep to go on to the same bits. Seeds lie along a leading axis R.
+
+    Attributes:
+        train: parameters, optimizer, step.
+        params: the parameters that did best on validation data so far.
+        best: their loss there.
+    """
+
+    train: TrainState
+    params: PyTree
+    best: Array  # float32 [R]
+
+    @property
+    def step(self) -> Array:
+        """Steps taken, `[R]`."""
+        return self.train.step
+
+
+@dataclasses.dataclass(frozen=True)
+class Course:
+    """One epoch after the other, as `memjax.recipes.fit.fit` wants them.
+
+    Attributes:
+        start: `fn(seeds [R]) -> train state`.
+        learn: `fn(carry, part) -> (carry, sums [R])`; a part of an epoch, jitted, the carry donated.
+        measure: `fn(params) -> criterion [R]` on validation data; lower is better.
+        parts: `fn(epoch) -> parts`, of equal shapes.
+        steps: optimizer steps of an epoch.
+        padding: the share of what is computed in an epoch that is padding.
+        decay: of the learning rate, after an epoch without significant improvement.
+        significant: the share by which the criterion must fall.
+        summarize: from the sums of an epoch to its metrics, `loss` among them.
+        enter: from the train state to what `learn` carries.
+        leave: and back.
+        tick: `fn(epochs done, metrics)`, called after each part.
+    """
+
+    start: Callable[[Array], TrainState]
+    learn: Callable[[Any, Any], tuple[Any, dict[str, Array]]]
+    measure: Callable[[PyTree], Array]
+    parts: Callable[[int], Sequence[Any]]
+    steps: int
+    padding: float
+    decay: float
+    significant: float
+    summarize: Callable[[dict[str, Array]], dict[str, Array]]
+    enter: Callable[[TrainState], Any] = lambda state: state
+    leave: Callable[[Any], TrainState] = lambda carry: carry
+    tick: Callable[[float, dict[str, Array]], None] = lambda done, metrics: None
+
+    def __len__(self) -> int:
+        """Optimizer steps of an epoch."""
+        return self.steps
+
+    def init(self, seeds: Array) -> ReadingState:
+        """The state before the first step."""
+        return begin(self.start)(seeds)
+
+    def epoch(self, state: ReadingState, corpus: Any) -> tuple[ReadingState, dict[str, Any]]:
+        """One pass over the data, and one over the validation data; `seconds` are those of the first."""
+        number = int(state.step[0]) // self.steps
+        rate = np.asarray(optax.tree_utils.tree_get(state.train.opt_state, "learning_rate"))  # before it is donated
+        parts, began = self.parts(number), time.monotonic()
+        carry = self.enter(state.train)
+        totals: dict[str, Array] = {}
+        for done, part in enumerate(parts, start=1):
+            carry, sums = self.learn(carry, part)
+            totals = {name: totals.get(name, 0) + found for name, found in sums.items()}
+            self.tick(number + done / (len(parts) + 1), self.summarize(sums))
+        train = jax.block_until_ready(self.leave(carry))
+        seconds = time.monotonic() - began
+        valid = self.measure(train.params)
+        metrics = {**self.summarize(totals), "valid": valid, "learning_rate": rate}
+        metrics |= {"seconds": np.full(rate.shape, seconds), "padding": np.full(rate.shape, self.padding)}
+        return _settle(dataclasses.replace(state, train=train), valid, self.decay, self.significant), metrics
+
+
+def begin(start: Callable[[Array], TrainState]) -> Callable[[Array], ReadingState]:
+    """From how training begins to how a run does."""
+
+    def init(seeds: Array) -> ReadingState:
+        state = start(seeds)
+        return ReadingState(state, jax.tree.map(jnp.copy, state.params), jnp.full(seeds.shape, jnp.inf))
+
+    return init
+
+
+@jax.jit
+def _settle(state: ReadingState, valid: Array, decay: float, significant: float) -> ReadingState:
+    """Keeps the parameters if they are the best so far; lets the learning rate fall if they are not clearly better."""
+    better = valid < state.best  # [R]
+
+    def keep(new: Array, old: Array) -> Array:
+        return jnp.where(better.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+
+    opt_state = state.train.opt_state
+    rate = optax.tree_utils.tree_get(opt_state, "learning_rate")
+    rate = jnp.where(valid < state.best * (1 - significant), rate, rate * decay)
+    train = dataclasses.replace(state.train, opt_state=optax.tree_utils.tree_set(opt_state, learning_rate=rate))
+    params = jax.tree.map(keep, state.train.params, state.params)
+    return ReadingState(train, params, jnp.where(better, valid, state.best))
+
+
+def make_optimizer(
+    name: str, learning_rate: float, clip_norm: float, weight_decay: float = 0.0
+) -> optax.GradientTransformation:
+    """Makes an optimizer whose learning rate is part of its state."""
+    clip = optax.clip_by_global_norm(clip_norm)
+    if name == "sgd":
+        return optax.chain(clip, optax.inject_hyperparams(optax.sgd)(learning_rate=learning_rate))
+    adam = optax.inject_hyperparams(optax.adamw, static_args=("weight_decay",))
+    return optax.chain(clip, adam(learning_rate=learning_rate, weight_decay=weight_decay))
+
+
+def make_plans(batches: Sequence[Batch], shapes: Sequence[int], steps: int = STEPS_OF_A_PLAN) -> list[Plan]:
+    """Cuts the batches of an epoch into plans of equal size; the last is filled up with steps that do nothing.
+
+    Args:
+        batches: as `memjax.data.plan_batches` gives them.
+        shapes: lengths that batches are padded to, rising.
+        steps: P.
+
+    Example:
+        >>> from memjax.data import bucket_lengths, plan_batches
+        >>> buckets = bucket_lengths([1, 9, 2, 2, 8], 2)
+        >>> [plan.kinds.tolist() for plan in make_plans(plan_batches(buckets, 2), buckets.boundaries, steps=2)]
+        [[0, 1], [1, 2]]
+    """
+    kinds = np.searchsorted(np.asarray(shapes), [batch.num_steps for batch in batches]).astype(np.int32)
+    rows = np.stack([batch.rows for batch in batches]).astype(np.int32)
+    rest = -len(batches) % steps
+    kinds = np.pad(kinds, (0, rest), constant_values=len(shapes))
+    rows = np.pad(rows, ((0, rest), (0, 0)), constant_values=-1)
+    return [
+        Plan(jnp.asarray(kinds[i : i + steps]), jnp.asarray(rows[i : i + steps])) for i in range(0, len(kinds), steps)
+    ]
+
+
+def total(sums: Iterable[dict[str, Array]]) -> dict[str, np.ndarray]:
+    """Adds up what plans give."""
+    totals: dict[str, np.ndarray] = {}
+    for found in sums:
+        for name, value in found.items():
+            totals[name] = totals.get(name, np.zeros(())) + np.asarray(value, np.float64)
+    return totals
