@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The bAbI tasks with supporting facts: Table 3 of Weston et al. 2016, 1,000 training questions a task.
 
-`python -m experiments.babi --data DIR` trains one model for each task, with one configuration for all 20, and tests it
-once. Settings are chosen with `--variant en-valid`, which measures the validation questions and never reads the test
-files. The last epoch counts.
+`python -m experiments.babi --data DIR` trains one model for each task, with one configuration for all 20, or one for
+all tasks, and tests it once. Settings are chosen with `--variant en-valid`, which measures the validation questions and
+never reads the test files. The last epoch counts.
 """
 
+import contextlib
 import dataclasses
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,8 @@ import numpy as np
 
 from experiments import common
 from memjax.data.babi import TASKS
-from memjax.recipes import ADAPTIVE, STRONGEST, AnsweringConfig, Babi
+from memjax.errors import DataError
+from memjax.recipes import ADAPTIVE, STRONGEST, AnsweringConfig, Babi, BabiTasks, Splits, load_splits, splits_of
 
 #: The paper's columns, tasks 1 to 20.
 PAPER = {
@@ -24,24 +26,33 @@ PAPER = {
     "am+ng": (100, 100, 99, 100, 86, 53, 86, 88, 63, 54, 100, 100, 100, 99, 100, 100, 49, 74, 3, 100),
     "am+nl": (100, 100, 100, 73, 86, 100, 83, 94, 100, 97, 100, 100, 100, 100, 77, 100, 57, 54, 15, 100),
     "am+ng+nl": (100, 100, 100, 100, 98, 100, 85, 91, 100, 98, 100, 100, 100, 99, 100, 100, 65, 95, 36, 100),
+    "am+ng+nl, one model": (100, 100, 98, 80, 99, 100, 86, 93, 100, 98, 100, 100, 100, 99, 100, 94, 72, 93, 19, 100),
 }
 
 _MEMNN = AnsweringConfig(epochs=60)
 _AM = dataclasses.replace(ADAPTIVE, epochs=60)
 _BEYOND = STRONGEST
 _NGNL = dataclasses.replace(STRONGEST, variables=False, beam=1)
+#: One model learns all tasks side by side.
+JOINT = {
+    "am+ng+nl, one model": dataclasses.replace(_NGNL, weight_decay=0.01, epochs=15),
+    "am+ng+nl, variables, beam, one model": dataclasses.replace(_BEYOND, weight_decay=0.01, epochs=15),
+}
+#: One model a task.
 MODELS = {
     "memnn": _MEMNN,
     "am": _AM,
     "am+ng": dataclasses.replace(_AM, ngrams=3),
     "am+nl": dataclasses.replace(_AM, form="nonlinear"),
     "am+ng+nl": _NGNL,
+    "am+ng+nl, 6 epochs": dataclasses.replace(_NGNL, epochs=6),
     "am+ng+nl, variables, beam": _BEYOND,
     "am+ng+nl, variables": dataclasses.replace(_BEYOND, beam=1),
     "am+ng+nl, beam": dataclasses.replace(_NGNL, beam=8),
     "am+ng+nl, same text ignored": dataclasses.replace(_NGNL, same_text="ignored"),
     "am+ng+nl, no weight decay": dataclasses.replace(_NGNL, weight_decay=0.0),
-    "am+multilinear": dataclasses.replace(_AM, form="multilinear"),
+    "am+multilinear": dataclasses.replace(_AM, form="multilinear", weight_decay=0.1),
+    "am+multilinear, no weight decay": dataclasses.replace(_AM, form="multilinear"),
     "memnn, short chains without loss": dataclasses.replace(_MEMNN, short_chains="no_loss", exclude_found=True),
     "memnn, time features as printed": dataclasses.replace(_MEMNN, time="printed"),
     "am, time features as printed": dataclasses.replace(_AM, time="printed"),
@@ -58,10 +69,10 @@ class Config:
     """Folder with the corpora; the environment variable MEMJAX_DATA where it is not given."""
     folder: Path = Path("runs/babi")
     """The run folder; rows that it holds already are not measured again."""
-    variant: Literal["en", "en-valid", "en-10k"] = "en"
-    """en and en-10k measure the test questions, en-valid the validation questions."""
+    variant: Literal["en", "en-valid", "en-10k", "en-valid-10k"] = "en"
+    """en and en-10k measure the test questions, en-valid and en-valid-10k the validation questions."""
     models: tuple[str, ...] = ("memnn", "am")
-    """Columns of the table."""
+    """Columns of the table; those that end in "one model" train one for all tasks, the others one for each."""
     tasks: tuple[int, ...] = tuple(TASKS)
     """Rows of the table."""
     seeds: int = 5
@@ -70,20 +81,39 @@ class Config:
 
 def main(config: Config) -> None:
     """Trains and measures every model on every task."""
-    unknown = [name for name in config.models if name not in MODELS]
+    unknown = [name for name in config.models if name not in MODELS | JOINT]
     if unknown:
-        raise ValueError(f"models: expected some of {list(MODELS)}, got {unknown}")
+        raise ValueError(f"models: expected some of {list(MODELS | JOINT)}, got {unknown}")
     kept = common.Rows(config.folder, config, {"seeds": config.seeds, "variant": config.variant})
     results = {}
     for model in config.models:
+        split = "valid" if "valid" in config.variant else "test"
+        if model in JOINT:
+            settings = dataclasses.replace(JOINT[model], corpus=BabiTasks(config.tasks, config.variant, config.data))
+            measure = partial(common.accuracy, model, settings, config.seeds, split)
+            found = kept.measure(model, settings, measure)
+            results |= {(model, task): found[f"task {task}"] for task in config.tasks}
+            continue
         for task in config.tasks:
-            corpus = Babi(task, config.variant, config.data)
-            settings = dataclasses.replace(MODELS[model], corpus=corpus)
-            split = "valid" if corpus.has_valid else "test"
-            measure = partial(common.accuracy, f"{model}, task {task}", settings, config.seeds, split)
+            settings = dataclasses.replace(MODELS[model], corpus=Babi(task, config.variant, config.data))
+            title, splits = f"{model}, task {task}", _ten_thousand(settings)
+            measure = partial(common.accuracy, title, settings, config.seeds, split, splits=splits)
             results[model, task] = kept.measure(f"{model} | {task}", settings, measure)["accuracy"]
     common.finish(config.folder, _table(config, results))
     _picture(config, results)
+
+
+def _ten_thousand(config: AnsweringConfig) -> Splits | None:
+    """Task 3 of en-10k where its training file is missing: what other files have of it, each question once."""
+    corpus = config.corpus
+    if not isinstance(corpus, Babi) or (corpus.task, corpus.variant) != (3, "en-10k"):
+        return None
+    with contextlib.suppress(DataError):
+        return load_splits(corpus, config.ngrams, config.variables)
+    train = dataclasses.replace(corpus, variant="en").examples("train")
+    more = dataclasses.replace(corpus, variant="en-valid-10k").examples("valid")
+    joined = tuple(dict.fromkeys(train + more))
+    return splits_of(joined, (), config.ngrams, config.variables)
 
 
 def _table(config: Config, results: dict[tuple[str, int], list[float]]) -> str:

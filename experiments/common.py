@@ -21,6 +21,7 @@ from memjax.recipes import (
     AnsweringConfig,
     Corpus,
     LabellingConfig,
+    Splits,
     load_splits,
     load_test,
     progress,
@@ -79,7 +80,12 @@ class Rows:
 
 
 def accuracy(
-    title: str, config: AnsweringConfig, seeds: int, split: Literal["valid", "test"], tested: Corpus | None = None
+    title: str,
+    config: AnsweringConfig,
+    seeds: int,
+    split: Literal["valid", "test"],
+    tested: Corpus | None = None,
+    splits: Splits | None = None,
 ) -> dict[str, list[float]]:
     """Trains seeds and measures each: `memjax.recipes.Trained.evaluate`.
 
@@ -89,8 +95,9 @@ def accuracy(
         seeds: trained side by side; one after the other on a stream of words, which each cuts with its own segmenter.
         split: what to measure on.
         tested: the corpus of that; `config.corpus` by default.
+        splits: what to learn from, where it is not `config.corpus` as it is.
     """
-    splits = load_splits(config.corpus, config.ngrams, config.variables)
+    splits = load_splits(config.corpus, config.ngrams, config.variables) if splits is None else splits
     tested = config.corpus if tested is None else tested
     examples = load_test(tested) if split == "test" else tested.examples(split)
     alone = isinstance(splits.train, Stream)

@@ -49,6 +49,12 @@ _FEWER = {
     3000: _OURS,
 }
 
+#: A hop after the last support finds the stop slot, not that support again.
+_STOPPING = {
+    number: dataclasses.replace(settings, adaptive=True, exclude_found=True, short_chains="no_loss")
+    for number, settings in _FEWER.items()
+}
+
 TABLES = {
     3: Table(
         columns={"D1 actor w/o before": Simulation(difficulty=1, objects=False, stream=True), **_STREAMS},
@@ -61,14 +67,17 @@ TABLES = {
     ),
     4: Table(
         columns=_STREAMS,
-        rows={f"{number}": settings for number, settings in _FEWER.items()},
+        rows={
+            **{f"{number}": settings for number, settings in _FEWER.items()},
+            **{f"{number}, stop slot": settings for number, settings in _STOPPING.items()},
+        },
         published={
             "100": ("73.8", "64.9", "74.4", "49.8"),
             "500": ("99.9", "99.2", "99.8", "95.1"),
             "1000": ("99.9", "100", "100", "98.4"),
             "3000": ("100", "100", "100", "99.9"),
         },
-        questions={f"{number}": number for number in _FEWER},
+        questions={row: number for number in _FEWER for row in (f"{number}", f"{number}, stop slot")},
     ),
     5: Table(
         columns={

@@ -265,6 +265,9 @@ def _print_perplexity(split: str, results: dict[str, list[float]]) -> None:
 def _print_accuracy(split: str, results: dict[str, list[float]]) -> None:
     accuracy, supports = results["accuracy"][0], results["supports"][0]
     print(f"{split}: {accuracy:.2f} % of the answers right, {supports:.2f} % of the supporting facts found in order")
+    for name, values in results.items():  # of several tasks, each
+        if name.startswith("task "):
+            print(f"  {name}: {values[0]:.2f} %")
 
 
 def _print_hits(split: str, results: dict[str, list[float]]) -> None:

@@ -415,6 +415,21 @@ class MemNN(nnx.Module):
         model.response.words = self.response.words.with_unseen(unseen, bags)
         return model
 
+    def narrowed(self, features: Array) -> "MemNN":
+        """The model over some of its features, for sentences that have no others: what it answers is the same.
+
+        Args:
+            features: int `[F']`, which; the first W are 0 to W - 1, since every word may be an answer.
+
+        Returns:
+            A model for token ids that are `NUM_SPECIAL` + a place in `features`.
+        """
+        model: MemNN = nnx.clone(self)
+        model.num_features = features.shape[0]
+        model.output.words = self.output.words.narrowed(features)
+        model.response.words = self.response.words.narrowed(features)
+        return model
+
     def embed(self, tokens: Array) -> dict[str, Array]:
         """The key under which a sentence is stored.
 

@@ -123,6 +123,23 @@ class Dictionaries(nnx.Module):
         changed.weights = nnx.Param(jnp.where(unseen[:, None], of_role, self.weights[...]))
         return changed
 
+    def narrowed(self, features: Array) -> "Dictionaries":
+        """The dictionaries of some features only.
+
+        Args:
+            features: int `[W']`, which.
+
+        Example:
+            >>> words = Dictionaries(5, 4, ("question",), rngs=nnx.Rngs(0))
+            >>> words.narrowed(jnp.array([0, 3])).rows("question").shape
+            (2, 4)
+        """
+        changed: Dictionaries = nnx.clone(self)
+        changed.weights = nnx.Param(self.weights[...][:, features])
+        if self.contexts is not None:
+            changed.contexts = nnx.Param(self.contexts[...][:, :, features])
+        return changed
+
     def _of(self, role: str) -> Array:
         _checks.one_of("role", role, self.roles)
         return self.weights[self.roles.index(role)]  # [W, n]

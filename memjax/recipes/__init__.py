@@ -12,7 +12,18 @@ from memjax.recipes.config import (
     BaselineConfig,
     KnowledgeConfig,
 )
-from memjax.recipes.corpora import Babi, Corpus, MetaQA, Simulation, Splits, load_splits, load_test
+from memjax.recipes.corpora import (
+    Babi,
+    BabiTasks,
+    Corpus,
+    MetaQA,
+    Simulation,
+    Splits,
+    Tasks,
+    load_splits,
+    load_test,
+    splits_of,
+)
 from memjax.recipes.knowledge import TrainedKnowledge, load_knowledge, train_knowledge
 from memjax.recipes.knowledge_base import KnowledgeBase, KnowledgeReply, evaluate_knowledge, measure_knowledge
 from memjax.recipes.labeller import Label, Labeller
@@ -45,6 +56,7 @@ __all__ = [
     "Answerer",
     "AnsweringConfig",
     "Babi",
+    "BabiTasks",
     "BaselineConfig",
     "Corpus",
     "Heard",
@@ -60,6 +72,7 @@ __all__ = [
     "Simulation",
     "Splits",
     "Support",
+    "Tasks",
     "Trained",
     "TrainedBaseline",
     "TrainedKnowledge",
@@ -71,6 +84,7 @@ __all__ = [
     "load_test",
     "measure_knowledge",
     "progress",
+    "splits_of",
     "train",
     "train_baseline",
     "train_knowledge",

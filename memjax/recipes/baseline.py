@@ -144,7 +144,7 @@ def train_baseline(
 
 def _encode(config: BaselineConfig, told: Told, vocabulary: data.Vocabulary) -> ReplyBatch:
     stream = isinstance(told, Stream)
-    examples = cut(told, told.ends) if isinstance(told, Stream) else told
+    examples = cut(told, told.ends) if isinstance(told, Stream) else tuple(told)
     encoded = data.encode_prompts(
         examples,
         vocabulary,

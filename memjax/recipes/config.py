@@ -8,7 +8,7 @@ from typing import Any, Literal
 from memjax import _checks
 from memjax.errors import DataError
 from memjax.models import MAX_ADAPTIVE_HOPS
-from memjax.recipes.corpora import Babi, Corpus, MetaQA, Simulation
+from memjax.recipes.corpora import Babi, BabiTasks, Corpus, MetaQA, Simulation
 from memjax.recipes.reading_config import InferenceConfig, LanguageConfig, SentimentConfig
 from memjax.recipes.texts import SNLI, SST, PennTreebank, TextFiles
 
@@ -92,6 +92,8 @@ class AnsweringConfig:
         _checks.one_of("response", self.response, ("word", "rnn", "lstm"))
         if self.response != "word" and (self.unseen or self.variables):
             raise ValueError(f"response: expected 'word' with unseen words or variables, got {self.response!r}")
+        if self.response != "word" and isinstance(self.corpus, BabiTasks):
+            raise ValueError(f"response: expected 'word' for bAbI, which has no sentences, got {self.response!r}")
         _checks.one_of("optimizer", self.optimizer, ("adam", "sgd"))
         if self.short_chains == "repeat" and self.exclude_found and not self.adaptive:
             raise ValueError(
@@ -216,6 +218,8 @@ class BaselineConfig:
         for name in ("batch_size", "epochs", "statements"):
             _checks.positive(name, getattr(self, name))
         _checks.one_of("answer", self.answer, ("word", "sentence"))
+        if isinstance(self.corpus, BabiTasks):
+            raise ValueError("corpus: expected one task for a baseline, got several; take Babi")
         for name in ("learning_rate", "clip_norm"):
             _checks.above_zero(name, getattr(self, name))
 
@@ -225,6 +229,7 @@ Config = AnsweringConfig | KnowledgeConfig | BaselineConfig | LanguageConfig | S
 _CORPORA: dict[str, tuple[type, type]] = {
     "simulation": (Simulation, AnsweringConfig),
     "babi": (Babi, AnsweringConfig),
+    "babi_tasks": (BabiTasks, AnsweringConfig),
     "metaqa": (MetaQA, KnowledgeConfig),
     "ptb": (PennTreebank, LanguageConfig),
     "text": (TextFiles, LanguageConfig),
@@ -250,6 +255,8 @@ def to_json(config: Config) -> dict[str, Any]:
     name = next(name for name, (corpus, _) in _CORPORA.items() if isinstance(config.corpus, corpus))
     content["corpus"] = {"name": name, **content["corpus"]}
     content["corpus"].pop("data", None)
+    for key, value in content["corpus"].items():
+        content["corpus"][key] = list(value) if isinstance(value, tuple) else value  # as JSON gives it back
     if "vectors" in content:
         content["vectors"] = Path(content["vectors"]).name
     return content

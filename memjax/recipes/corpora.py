@@ -3,6 +3,7 @@
 
 import dataclasses
 import os
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,28 @@ from memjax.data import (
 from memjax.data.facts import KnowledgeGraph
 from memjax.data.streams import Stream
 
-#: Told sentence by sentence; or as a stream of words, which is cut into segments first.
-Told = tuple[Example, ...] | Stream
+
+@dataclasses.dataclass(frozen=True)
+class Tasks:
+    """Examples of several tasks, which one model learns side by side.
+
+    Attributes:
+        parts: the examples of each task, by its name.
+    """
+
+    parts: Mapping[str, tuple[Example, ...]]
+
+    def __iter__(self) -> Iterator[Example]:
+        """All examples, one task after another."""
+        return (example for part in self.parts.values() for example in part)
+
+    def __len__(self) -> int:
+        """The number of examples."""
+        return sum(map(len, self.parts.values()))
+
+
+#: Told sentence by sentence; or as a stream of words, which is cut into segments first; or of several tasks.
+Told = tuple[Example, ...] | Stream | Tasks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,6 +122,35 @@ class Babi:
 
 
 @dataclasses.dataclass(frozen=True)
+class BabiTasks:
+    """Several bAbI tasks for one model, which learns them side by side; all 20 by default."""
+
+    tasks: tuple[int, ...] = tuple(babi.TASKS)
+    """Which tasks, 1 to 20."""
+    variant: str = "en"
+    """en, en-10k, en-valid or en-valid-10k; only the latter two have validation questions."""
+    data: str | None = None
+    """Folder with the corpora; the environment variable MEMJAX_DATA where it is not given."""
+
+    def __post_init__(self) -> None:
+        """Checks the tasks."""
+        object.__setattr__(self, "tasks", tuple(self.tasks))  # JSON has lists only
+        unknown = [task for task in self.tasks if isinstance(task, bool) or task not in babi.TASKS]
+        if unknown or not self.tasks or len(set(self.tasks)) < len(self.tasks):
+            raise ValueError(f"tasks: expected one or more different integers from 1 to 20, got {list(self.tasks)}")
+
+    def examples(self, split: str) -> Tasks:
+        """The examples of a split, by task: train, valid (of en-valid and en-valid-10k) or test."""
+        each = (Babi(task, self.variant, self.data) for task in self.tasks)
+        return Tasks({f"task {corpus.task}": corpus.examples(split) for corpus in each})
+
+    @property
+    def has_valid(self) -> bool:
+        """Whether there is a validation split."""
+        return self.variant.startswith("en-valid")
+
+
+@dataclasses.dataclass(frozen=True)
 class MetaQA:
     """Questions over a knowledge base of films, from a folder that holds MetaQA."""
 
@@ -138,7 +188,7 @@ class MetaQA:
         return tuple(chosen)
 
 
-Corpus = Simulation | Babi
+Corpus = Simulation | Babi | BabiTasks
 
 
 def find_data(folder: str | None) -> str:
@@ -167,12 +217,30 @@ def load_splits(corpus: Corpus, ngrams: int = 1, variables: bool = False) -> Spl
         (10, 10)
     """
     train = corpus.examples("train")
-    valid: Told = corpus.examples("valid") if corpus.has_valid else ()
+    return splits_of(train, corpus.examples("valid") if corpus.has_valid else (), ngrams, variables)
+
+
+def splits_of(train: Told, valid: Told, ngrams: int = 1, variables: bool = False) -> Splits:
+    """The splits of examples of one's own.
+
+    Args:
+        train: to learn from.
+        valid: to choose by; may be empty.
+        ngrams: as of `load_splits`.
+        variables: likewise.
+
+    Example:
+        >>> splits_of((Example(("Joe left.",), "Who left?", ("joe",), (0,)),), ()).vocabulary.words
+        ('joe', 'left', 'who')
+    """
     if isinstance(train, Stream):
         if variables:
             raise ValueError("variables: expected False for a stream of words, got True; pass --no-variables")
         return Splits(train, valid, Vocabulary.build(train.token_lists(), ngrams))
-    words = function_words(train) if variables else None
+    words = None
+    if variables:  # a word that asks in one task asks in all
+        parts = train.parts.values() if isinstance(train, Tasks) else [train]
+        words = tuple(sorted({word for part in parts for word in function_words(part)}))
     read = train if words is None else [bind(example, words) for example in train]
     return Splits(train, valid, Vocabulary.build(token_lists(read), ngrams, words))
 

@@ -3,7 +3,8 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+import types
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -18,6 +19,7 @@ from memjax.models import Answer, MemNN, SentenceMemNN, SentenceResponder
 from memjax.recipes.config import AnsweringConfig
 from memjax.recipes.corpora import Simulation
 from memjax.training import (
+    NarrowStories,
     SpokenStories,
     StoryBatch,
     TrainState,
@@ -47,6 +49,8 @@ class Program:
         model: the structure; its own parameters are not used.
         init: `fn(seeds [R]) -> state`.
         epoch: `fn(state, corpus) -> (state, metrics [R])`; the state is donated.
+        step: `fn(state, corpus, indices [R, B]) -> (state, metrics [R])`, on the questions of each seed that are at its
+            indices; the state is donated.
         evaluate: `fn(params, corpus) -> metrics [R]`.
         tell: `fn(params, memory, tokens [S]) -> memory`, of one seed; the memory is donated.
         ask: `fn(params, memory, question [S], num_known) -> answer`, of one seed; words from the number `num_known` on
@@ -56,6 +60,7 @@ class Program:
     model: MemNN | SentenceMemNN
     init: Callable[[Array], TrainState]
     epoch: Callable[[TrainState, StoryBatch | SpokenStories], tuple[TrainState, dict[str, Array]]]
+    step: Callable[[TrainState, StoryBatch | NarrowStories, Array], tuple[TrainState, dict[str, Array]]]
     evaluate: Callable[[PyTree, StoryBatch], dict[str, Array]]
     tell: Callable[[PyTree, Memory, Array], Memory]
     ask: Callable[[PyTree, Memory, Array, Array], Answer]
@@ -120,7 +125,10 @@ def _program(config: AnsweringConfig, num_words: int, num_ngrams: int, steps: in
     )
     if isinstance(model, SentenceMemNN):
         loss = make_sentence_memnn_loss(loss)
-    epoch = make_epoch(make_step(model, optimizer, loss), config.batch_size)
+    one_step = make_step(model, optimizer, loss)
+
+    def step(states: TrainState, corpus: StoryBatch | NarrowStories, indices: Array) -> PyTree:
+        return over_seeds(lambda both, corpus: one_step(both[0], corpus.take(both[1])))((states, indices), corpus)
 
     def init(seed: Array) -> TrainState:
         weights, run = jax.random.split(jax.random.key(seed))
@@ -146,7 +154,8 @@ def _program(config: AnsweringConfig, num_words: int, num_ngrams: int, steps: in
     return Program(
         model=model,
         init=jax.jit(jax.vmap(init)),
-        epoch=jax.jit(over_seeds(epoch), donate_argnums=0),
+        epoch=jax.jit(over_seeds(make_epoch(one_step, config.batch_size)), donate_argnums=0),
+        step=jax.jit(step, donate_argnums=0),
         evaluate=jax.jit(over_seeds(evaluate)),
         tell=jax.jit(tell, donate_argnums=1),
         ask=jax.jit(ask),
@@ -174,8 +183,18 @@ def _optimizer(config: AnsweringConfig, steps: int) -> optax.GradientTransformat
     return optax.adamw(schedule, weight_decay=config.weight_decay)
 
 
-def encode(examples: Sequence[data.Example], vocabulary: data.Vocabulary) -> StoryBatch:
-    """Puts examples on the device, in sizes rounded up so that like corpora share programs."""
+def encode(
+    examples: Sequence[data.Example],
+    vocabulary: data.Vocabulary,
+    least: Mapping[str, int] = types.MappingProxyType({}),
+) -> StoryBatch:
+    """Puts examples on the device, in sizes rounded up so that like corpora share programs.
+
+    Args:
+        examples: questions over their stories.
+        vocabulary: of the model.
+        least: sizes, by their names in `memjax.data.encode`, that corpora should have in common.
+    """
     if vocabulary.function_words is not None:
         examples = [data.bind(example, vocabulary.function_words) for example in examples]
     sizes = data.encode(examples, vocabulary)
@@ -186,6 +205,7 @@ def encode(examples: Sequence[data.Example], vocabulary: data.Vocabulary) -> Sto
         "num_supports": _power_of_two(sizes.supports.shape[1], 1),
         "num_answers": _power_of_two(sizes.answers.shape[1], 1),
     }
+    rounded |= {name: max(size, rounded[name]) for name, size in least.items()}
     return StoryBatch.from_stories(data.encode(examples, vocabulary, **rounded))
 
 

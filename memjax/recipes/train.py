@@ -2,6 +2,7 @@
 """Training a Memory Network from its configuration: in memory, or in a run folder that survives a kill."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -10,13 +11,14 @@ from memjax import data
 from memjax.data.streams import Stream, agreement, cut
 from memjax.errors import RunError
 from memjax.recipes.config import AnsweringConfig
-from memjax.recipes.corpora import Babi, Splits, Told, load_splits, load_test, with_replies
+from memjax.recipes.corpora import Babi, BabiTasks, Splits, Tasks, Told, load_splits, load_test, with_replies
 from memjax.recipes.fit import ReportFn, check_options, check_seeds, fit, restore_params, start_run
+from memjax.recipes.joint import evaluate_tasks, join, num_steps
 from memjax.recipes.program import Program, build_program, encode, encode_taught
 from memjax.recipes.runs import Run, open_run, read_results
 from memjax.recipes.segmenting import TrainedSegmenter, fit_segmenter, load_segmenter
 from memjax.training.files import write_json
-from memjax.typing import PyTree
+from memjax.typing import Array, PyTree
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,17 +43,21 @@ class Trained:
         """Accuracy on examples, for each seed, in percent.
 
         Args:
-            examples: questions with answers; or a stream, of which the words alone are used to cut it.
+            examples: questions with answers; or a stream, of which the words alone are used to cut it; or several
+                tasks.
 
         Returns:
             `{"accuracy": [R], "supports": [R]}`: answers right, and chains of supports right. Of sentences:
             see `memjax.training.is_right`. Of a stream also `boundaries` and `statements`: see
-            `memjax.data.streams.agreement`.
+            `memjax.data.streams.agreement`. Of tasks: means over tasks, and the accuracy of each by its name.
 
         Raises:
             ValueError: if it is a stream, and there is no segmenter.
         """
         agreements: dict[str, float] = {}
+        if isinstance(examples, Tasks):
+            means, each = evaluate_tasks(self.program, self.params, examples, self.vocabulary)
+            return _percent(means | each)
         if isinstance(examples, Stream):
             if self.segmenter is None:
                 raise ValueError("examples: expected statements told one by one, got a stream; train with --stream")
@@ -59,7 +65,11 @@ class Trained:
             agreements, examples = agreement(examples, ends), cut(examples, ends)
         metrics = self.program.evaluate(self.params, encode(examples, self.vocabulary))
         shares = {name: jnp.full(metrics["accuracy"].shape, share) for name, share in agreements.items()}
-        return {name: [round(100 * float(value), 4) for value in values] for name, values in (metrics | shares).items()}
+        return _percent(metrics | shares)
+
+
+def _percent(shares: Mapping[str, Array]) -> dict[str, list[float]]:
+    return {name: [round(100 * float(value), 4) for value in values] for name, values in shares.items()}
 
 
 def train(
@@ -108,14 +118,23 @@ def train(
     if config.response != "word":
         splits = with_replies(splits)
     seeds = check_seeds((config.seed,) if seeds is None else tuple(seeds))
-    program = build_program(config, splits.vocabulary, len(splits.train))
+    num_examples = len(splits.train)
+    if isinstance(splits.train, Tasks):
+        sizes = tuple(len(part) for part in splits.train.parts.values())
+        num_examples = num_steps(sizes, config.batch_size) * config.batch_size
+    program = build_program(config, splits.vocabulary, num_examples)
     # Before anything is compiled: a folder that will not do is said at once.
     run = start_run(config, seeds, splits.vocabulary, folder, resume, overwrite)
     segmenter, examples = None, splits.train
     if isinstance(examples, Stream):  # cut as a test stream is, so that what is learned from looks alike
         segmenter = fit_segmenter(config, seeds[0], examples, splits.vocabulary, folder)
         examples = cut(examples, segmenter.ends(examples))
-    params = fit(program, config, seeds, encode_taught(config, examples, splits.vocabulary), run, tensorboard, report)
+    if isinstance(examples, Tasks):
+        joint, batches = join(program, examples, splits.vocabulary, config.batch_size)
+        params = fit(joint, config, seeds, batches, run, tensorboard, report)
+    else:
+        corpus = encode_taught(config, examples, splits.vocabulary)
+        params = fit(program, config, seeds, corpus, run, tensorboard, report)
     trained = Trained(config, splits.vocabulary, program, params, segmenter)
     if run is not None and splits.valid:
         write_json(run.results_path, {**read_results(run), "valid": trained.evaluate(splits.valid)})
@@ -139,11 +158,8 @@ def load(folder: Path, data_folder: str | None = None) -> Trained:
 def _restore(run: Run, data_folder: str | None) -> Trained:
     config = run.config
     if not isinstance(config, AnsweringConfig):
-        raise RunError(
-            f"{run.folder}: expected a run over stories, found one over a knowledge base; load it with "
-            "KnowledgeBase.load"
-        )
-    if data_folder is not None and isinstance(config.corpus, Babi):
+        raise RunError(f"{run.folder}: expected a run over stories, found one of {type(config).__name__}")
+    if data_folder is not None and isinstance(config.corpus, Babi | BabiTasks):
         config = dataclasses.replace(config, corpus=dataclasses.replace(config.corpus, data=data_folder))
     program = build_program(config, run.vocabulary, config.batch_size)
     streams = getattr(config.corpus, "stream", False)

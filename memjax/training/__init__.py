@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training: batches, losses of models, steps, epochs, evaluation; arrays saved and loaded."""
 
-from memjax.training.batches import StoryBatch
+from memjax.training.batches import NarrowStories, StoryBatch
 from memjax.training.checkpoints import load_pytree, save_pytree
 from memjax.training.evaluation import Predictions, accuracy, predict
 from memjax.training.facts import FactBatch, Facts, make_facts_loss
@@ -31,6 +31,7 @@ from memjax.training.state import TrainState, create_state, make_epoch, make_ste
 __all__ = [
     "FactBatch",
     "Facts",
+    "NarrowStories",
     "FirstUpdates",
     "LabelledBatch",
     "PairBatch",

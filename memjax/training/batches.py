@@ -10,6 +10,7 @@ from flax import struct
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from memjax import _checks
+from memjax.encoding import bag_of_words
 from memjax.memory import Memory
 from memjax.typing import Array
 
@@ -108,3 +109,39 @@ class StoryBatch:
             count=jnp.max(times, axis=1) + 1,
             dropped=zeros,
         )
+
+
+@struct.dataclass
+class NarrowStories:
+    """Questions whose token ids stand for some of a model's features only, as those of one task among many do.
+
+    A step then costs what these features cost, and not what all of the model's do; the loss is the same.
+
+    Attributes:
+        stories: token ids are `NUM_SPECIAL` + a place in `features`.
+        features: which features of the model these are; the model's words come first, all of them and in their order.
+        bags: the features of each sentence, which a step need not count again.
+    """
+
+    stories: StoryBatch
+    features: Array  # int32 [F']
+    bags: Array  # [M, F']
+
+    @classmethod
+    def of(cls, stories: StoryBatch, features: Array) -> "NarrowStories":
+        """Counts the features of the sentences.
+
+        Args:
+            stories: see above.
+            features: likewise.
+        """
+        count = jax.jit(jax.vmap(lambda tokens: bag_of_words(tokens, features.shape[0])))
+        return cls(stories, features, count(stories.sentences))
+
+    def __len__(self) -> int:
+        """Q, the number of questions."""
+        return len(self.stories)
+
+    def take(self, indices: Array) -> "NarrowStories":
+        """The questions at `indices`, int `[B]`, over the same sentences."""
+        return dataclasses.replace(self, stories=self.stories.take(indices))

@@ -14,7 +14,7 @@ from memjax.losses import hinge, sample_one, softmax_margin
 from memjax.memory import Memory, gather, valid
 from memjax.models import MemNN
 from memjax.scoring import triple_score
-from memjax.training.batches import StoryBatch
+from memjax.training.batches import NarrowStories, StoryBatch
 from memjax.training.state import ModelLossFn
 from memjax.typing import NUM_SPECIAL, PAD, Array, LossFn
 
@@ -77,8 +77,8 @@ def make_memnn_loss(
             of the words around it in the statements. The model needs `contexts`.
 
     Returns:
-        `fn(model, batch, key) -> (loss, metrics)`: the mean over the batch, and `{"hops": .., "answer": ..}`, the
-        two parts of it.
+        `fn(model, batch, key) -> (loss, metrics)`, for a `StoryBatch` or `NarrowStories`: the mean over the batch, and
+        `{"hops": .., "answer": ..}`, the two parts of it.
 
     Raises:
         ValueError: if a switch has no such value.
@@ -107,16 +107,19 @@ def make_memnn_loss(
     def one_ranking(advantages: Array, where: Array, key: Array) -> Array:
         return rank(advantages, sample_one(key, where) if negatives == "sampled" else where)
 
-    def loss_fn(model: MemNN, batch: StoryBatch, key: Array) -> tuple[Array, dict[str, Array]]:
+    def loss_fn(model: MemNN, batch: StoryBatch | NarrowStories, key: Array) -> tuple[Array, dict[str, Array]]:
         if short_chains == "repeat" and model.output.exclude_found and not model.output.adaptive:
             raise ValueError(
                 "short_chains: expected 'no_loss' for a model with exclude_found=True, got 'repeat': a memory "
                 "cannot be found again; build the model with exclude_found=False"
             )
+        bags = None
+        if isinstance(batch, NarrowStories):
+            model, bags, batch = model.narrowed(batch.features), batch.bags, batch.stories
         if unseen:
             unseen_key, key = jax.random.split(key)
             model = _with_unseen(model, batch.sentences, unseen, unseen_key)
-        sentences = jax.vmap(model.features)(batch.sentences)  # [M, F]
+        sentences = jax.vmap(model.features)(batch.sentences) if bags is None else bags  # [M, F]
         candidates = model.output.embed_memory(sentences)["candidate"]  # [M, n]
         questions = jax.vmap(model.features)(batch.questions)  # [B, F]
         memory = batch.memory()

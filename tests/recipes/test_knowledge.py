@@ -155,7 +155,7 @@ def test_a_run_is_kept_resumed_and_evaluated(tmp_path, graph):
     assert loaded.config == config
     results = evaluate_knowledge(tmp_path / "run", "test", str(data))
     assert results == measure_knowledge(loaded, ONE_HOP)
-    with pytest.raises(RunError, match="expected a run over stories, found one over a knowledge base"):
+    with pytest.raises(RunError, match="expected a run over stories, found one of KnowledgeConfig"):
         Answerer.load(tmp_path / "run")
     (data / "kb.txt").write_text("Film 0|directed_by|Nobody\n")
     with pytest.raises(RunError, match="the knowledge base or the training questions differ"):

@@ -9,10 +9,11 @@ import pytest
 
 from memjax.data import Vocabulary
 from memjax.errors import DataError, RunError
-from memjax.recipes import ADAPTIVE, AnsweringConfig, Babi, Simulation
+from memjax.recipes import ADAPTIVE, AnsweringConfig, Babi, BabiTasks, Simulation
 from memjax.recipes.runs import create_run, open_run, resume_run
 
 CONFIG = AnsweringConfig(corpus=Simulation(difficulty=1), features=8, epochs=6)
+TASKS = AnsweringConfig(corpus=BabiTasks((1, 3), "en-10k"))
 WORDS = Vocabulary(("hall", "joe", "é"))
 
 
@@ -29,7 +30,7 @@ def folder(tmp_path):
     return folder
 
 
-@pytest.mark.parametrize("config", [CONFIG, ADAPTIVE, AnsweringConfig(corpus=Babi(task=3, variant="en-10k"))])
+@pytest.mark.parametrize("config", [CONFIG, ADAPTIVE, AnsweringConfig(corpus=Babi(task=3, variant="en-10k")), TASKS])
 def test_what_is_created_is_opened(tmp_path, config):
     created = create(tmp_path / "run", config)
     opened = open_run(tmp_path / "run")
