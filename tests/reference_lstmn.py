@@ -237,6 +237,23 @@ def stack(
     return outputs
 
 
+def classify(averages: Sequence[Array], kernels: Sequence[Array], biases: Sequence[Array]) -> Array:
+    """Scores of classes: averages side by side go through two layers of ReLU (section 5.2 and 5.3).
+
+    Args:
+        averages: `[H]` each, of one sentence's hidden states, or of two sentences'.
+        kernels: `[F, A]`, `[A, A]` and `[A, C]`.
+        biases: `[A]`, `[A]` and `[C]`.
+
+    Returns:
+        `[C]`.
+    """
+    features = np.concatenate(averages)
+    for kernel, bias in zip(kernels[:-1], biases[:-1], strict=True):
+        features = np.maximum(features @ np.asarray(kernel, np.float64) + np.asarray(bias, np.float64), 0)
+    return features @ np.asarray(kernels[-1], np.float64) + np.asarray(biases[-1], np.float64)
+
+
 # Two sequences
 
 

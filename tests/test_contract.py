@@ -215,6 +215,14 @@ def layer(kind, **options):
     return build
 
 
+def sequence_classifier(dtype, seed):
+    return models.SequenceClassifier(W, D, H, 3, param_dtype=dtype, rngs=nnx.Rngs(seed))
+
+
+def pair_matcher(dtype, seed):
+    return models.SentencePairMatcher(W, D, H, 3, fusion="deep", param_dtype=dtype, rngs=nnx.Rngs(seed))
+
+
 def source_attention(dtype, seed):
     return nn.SourceAttention(D, H, A, param_dtype=dtype, rngs=nnx.Rngs(seed))
 
@@ -460,6 +468,22 @@ CASES = {
         draw(parameters(responder), vector(W), vector(2, W), flags(2)),
         (0, 1, 2),
     ),
+    "models.SequenceClassifier": Case(
+        with_module(sequence_classifier, lambda module, *args: module(*args)),
+        draw(parameters(sequence_classifier), integers(0, W + 2, B, T), lengths),
+        (0,),
+    ),
+    "models.SentencePairMatcher": Case(
+        with_module(pair_matcher, lambda module, *args: module(*args)),
+        draw(
+            parameters(pair_matcher),
+            integers(0, W + 2, B, J),
+            integers(0, W + 2, B, T),
+            integers(1, J + 1, B),
+            lengths,
+        ),
+        (0,),
+    ),
     "models.LanguageModel": Case(
         with_module(tied_lstmn, read_and_step),
         draw(parameters(tied_lstmn), integers(0, W + 2, B, T), lengths),
@@ -545,6 +569,7 @@ def quick(names):
     """The names, those marked whose programs take long to compile; sharded ones are also tested on eight devices."""
     slow = (
         "LanguageModel",
+        "SequenceClassifier",
         "Fusion",
         "Sentence",
         "sharded",

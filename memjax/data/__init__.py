@@ -24,7 +24,7 @@ from memjax.data.sequences import (
 from memjax.data.stories import Example, Stories, encode, token_lists, tokenize
 from memjax.data.topics import Topics
 from memjax.data.variables import bind, function_words, substitute, variables_of
-from memjax.data.vectors import Vectors, read_vectors
+from memjax.data.vectors import Vectors, read_vectors, vector_words
 from memjax.data.vocabulary import Vocabulary
 
 __all__ = [
@@ -54,5 +54,6 @@ __all__ = [
     "token_lists",
     "tokenize",
     "variables_of",
+    "vector_words",
     "windows",
 ]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Vectors of words that were trained elsewhere, as GloVe's: a line is a word and its D numbers, between spaces."""
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -91,6 +92,43 @@ def read_vectors(
         for i, mean in _means(sentences, index, values, found):
             values[i] = mean
     return Vectors(values, found)
+
+
+def vector_words(path: str | os.PathLike[str], limit: int) -> list[str]:
+    """The first words of a file of vectors, which are the most frequent ones in GloVe's.
+
+    Args:
+        path: as for `read_vectors`.
+        limit: words to read, at most.
+
+    Returns:
+        The words that are UTF-8 and hold no space.
+
+    Raises:
+        DataError: if the file cannot be read, or is none of vectors.
+
+    Example:
+        >>> import pathlib
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "vectors.txt")
+        ...     _ = path.write_text("the 1.0 0.5\\nran 0.0 -1.5\\nbig 9.0 9.0\\n")
+        ...     vector_words(path, 2)
+        ['the', 'ran']
+    """
+    words: dict[str, None] = {}
+    width = 0
+    for line, raw in enumerate(read_lines(path), 1):
+        if len(words) >= limit:
+            break
+        text = raw.rstrip()
+        if not text:
+            continue
+        width = width or _width(text, path, line)
+        if text.count(b" ") == width:
+            with contextlib.suppress(UnicodeDecodeError):
+                words[text.partition(b" ")[0].decode()] = None
+    return list(words)
 
 
 def _read(path: str | os.PathLike[str], wanted: set[str]) -> dict[str, np.ndarray]:

@@ -8,16 +8,22 @@ from memjax.models.memnn import MAX_ADAPTIVE_HOPS, Answer, HopScores, MemNN, Out
 from memjax.models.responders import WordResponder, supporting_memory
 from memjax.models.segmenter import Cuts, Hearing, Segmenter
 from memjax.models.sentence_memnn import SentenceMemNN
+from memjax.models.sentence_pair_matcher import COMPARISONS, FUSIONS, Compare, Fusion, SentencePairMatcher
 from memjax.models.sentence_responder import SentenceResponder, Sentences, join_sentences
+from memjax.models.sequence_classifier import SequenceClassifier
 
 __all__ = [
     "MAX_ADAPTIVE_HOPS",
+    "COMPARISONS",
     "CORES",
+    "FUSIONS",
     "Answer",
+    "Compare",
     "Core",
     "Cuts",
     "FactMemNN",
     "FactQuery",
+    "Fusion",
     "Hearing",
     "HopScores",
     "LanguageModel",
@@ -25,8 +31,10 @@ __all__ = [
     "OutputMap",
     "Segmenter",
     "SentenceMemNN",
+    "SentencePairMatcher",
     "SentenceResponder",
     "Sentences",
+    "SequenceClassifier",
     "WordResponder",
     "candidates_of",
     "join_sentences",

@@ -26,12 +26,13 @@ class FusedAttention:
     Attributes:
         source: of the encoder over its own tape, `[L, B, J, J]`.
         target: of the decoder over its own tape, `[L, B, T, N + T]`; N is 1 with `decoder_start="source"`, else 0.
-        inter: of the decoder over the source, `[L, B, T, J]`; in shallow fusion of the top layer alone, `[1, B, T, J]`.
+        inter: of the decoder over the source, `[L, B, T, J]`; in shallow fusion of the top layer alone, `[1, B, T, J]`;
+            None where two sentences are read without fusion.
     """
 
     source: Array
     target: Array
-    inter: Array
+    inter: Array | None
 
 
 @struct.dataclass

@@ -26,6 +26,8 @@ from memjax.recipes.corpora import (
 )
 from memjax.recipes.knowledge import TrainedKnowledge, load_knowledge, train_knowledge
 from memjax.recipes.knowledge_base import KnowledgeBase, KnowledgeReply, evaluate_knowledge, measure_knowledge
+from memjax.recipes.labeller import Label, Labeller
+from memjax.recipes.labelling import TrainedLabeller, evaluate_labeller, load_labeller, train_labeller
 from memjax.recipes.language import (
     TrainedLanguageModel,
     evaluate_language_model,
@@ -35,8 +37,15 @@ from memjax.recipes.language import (
 from memjax.recipes.listener import Heard, Listener
 from memjax.recipes.progress import progress
 from memjax.recipes.reader import Reader, ScoredWords
-from memjax.recipes.reading_config import LANGUAGE_RECIPES, MODERN_LANGUAGE, LanguageConfig
-from memjax.recipes.texts import PennTreebank, TextFiles
+from memjax.recipes.reading_config import (
+    MODERN_LANGUAGE,
+    READING_RECIPES,
+    InferenceConfig,
+    LabellingConfig,
+    LanguageConfig,
+    SentimentConfig,
+)
+from memjax.recipes.texts import SNLI, SST, LabelledTexts, PennTreebank, TextFiles
 from memjax.recipes.train import Trained, evaluate, load, train
 
 __all__ = [
@@ -51,7 +60,7 @@ __all__ = [
     "BaselineConfig",
     "Corpus",
     "Heard",
-    "LANGUAGE_RECIPES",
+    "READING_RECIPES",
     "KnowledgeBase",
     "KnowledgeConfig",
     "KnowledgeReply",
@@ -87,4 +96,16 @@ __all__ = [
     "LanguageConfig",
     "PennTreebank",
     "TextFiles",
+    "SNLI",
+    "SST",
+    "InferenceConfig",
+    "Label",
+    "LabelledTexts",
+    "Labeller",
+    "LabellingConfig",
+    "SentimentConfig",
+    "TrainedLabeller",
+    "evaluate_labeller",
+    "load_labeller",
+    "train_labeller",
 ]

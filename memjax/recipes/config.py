@@ -2,14 +2,15 @@
 """The configurations of Memory Networks that answer questions about stories and over a knowledge base."""
 
 import dataclasses
+from pathlib import Path
 from typing import Any, Literal
 
 from memjax import _checks
 from memjax.errors import DataError
 from memjax.models import MAX_ADAPTIVE_HOPS
 from memjax.recipes.corpora import Babi, BabiTasks, Corpus, MetaQA, Simulation
-from memjax.recipes.reading_config import LanguageConfig
-from memjax.recipes.texts import PennTreebank, TextFiles
+from memjax.recipes.reading_config import InferenceConfig, LanguageConfig, SentimentConfig
+from memjax.recipes.texts import SNLI, SST, PennTreebank, TextFiles
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,7 +224,7 @@ class BaselineConfig:
             _checks.above_zero(name, getattr(self, name))
 
 
-Config = AnsweringConfig | KnowledgeConfig | BaselineConfig | LanguageConfig
+Config = AnsweringConfig | KnowledgeConfig | BaselineConfig | LanguageConfig | SentimentConfig | InferenceConfig
 
 _CORPORA: dict[str, tuple[type, type]] = {
     "simulation": (Simulation, AnsweringConfig),
@@ -232,6 +233,8 @@ _CORPORA: dict[str, tuple[type, type]] = {
     "metaqa": (MetaQA, KnowledgeConfig),
     "ptb": (PennTreebank, LanguageConfig),
     "text": (TextFiles, LanguageConfig),
+    "sst": (SST, SentimentConfig),
+    "snli": (SNLI, InferenceConfig),
 }
 
 
@@ -242,7 +245,7 @@ def default_like(config: Config) -> Config:
 
 
 def to_json(config: Config) -> dict[str, Any]:
-    """The configuration as JSON; where the corpus lies on this machine is not part of it.
+    """The configuration as JSON; where corpus and vectors lie on this machine is not part of it.
 
     Example:
         >>> to_json(AnsweringConfig())["corpus"]["name"]
@@ -254,6 +257,8 @@ def to_json(config: Config) -> dict[str, Any]:
     content["corpus"].pop("data", None)
     for key, value in content["corpus"].items():
         content["corpus"][key] = list(value) if isinstance(value, tuple) else value  # as JSON gives it back
+    if "vectors" in content:
+        content["vectors"] = Path(content["vectors"]).name
     return content
 
 

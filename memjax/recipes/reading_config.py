@@ -2,11 +2,17 @@
 """The configurations of models that read sentences."""
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
 from memjax import _checks
-from memjax.models import CORES, Core
-from memjax.recipes.texts import PennTreebank, TextFiles
+from memjax.data.vectors import MISSING
+from memjax.models import COMPARISONS, CORES, Compare, Core, Fusion
+from memjax.models.sentence_pair_matcher import check_fusion
+from memjax.recipes.texts import SNLI, SST, PennTreebank, TextFiles
+
+#: How vectors of words that were trained elsewhere are trained on.
+Tuning = Literal["all", "scaled_first", "frozen_first", "frozen"]
+TUNINGS = ("all", "scaled_first", "frozen_first", "frozen")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,4 +90,125 @@ MODERN_LANGUAGE = LanguageConfig(
     epochs=40,
 )
 
-LANGUAGE_RECIPES = {"default": LanguageConfig(), "modern": MODERN_LANGUAGE}
+
+@dataclasses.dataclass(frozen=True)
+class LabellingConfig:
+    """What models that tell the label of a text have in common; see `SentimentConfig` and `InferenceConfig`."""
+
+    corpus: Any = None
+    """Where texts and labels come from."""
+    core: Core = "lstmn"
+    """LSTMN, or LSTM for comparison."""
+    features: int = 300
+    """D, size of the embeddings."""
+    hidden_features: int = 168
+    """H, of each layer, and of the classifier's."""
+    num_layers: int = 1
+    """L."""
+    span: int = 0
+    """Slots back that an LSTMN sees; 0 for all."""
+    vectors: str = "none"
+    """Vectors of words to start from: a file, "glove" for the one in the folder with the corpora, or "none"."""
+    missing: Literal["random", "neighbours"] = "random"
+    """Words that have no vector there: random, or the mean of the words around them."""
+    deviation: float = 0.0
+    """Of the random ones; 0 for that of the vectors found."""
+    tuning: Tuning = "all"
+    """Vectors found change as all weights do; by 0.35 of it, or not at all, in the first epoch; or never."""
+    file_words: int = 0
+    """So many words of the file of vectors, from its first, are known beside those of the training texts."""
+    dropout: float = 0.5
+    """Of what the classifier's scores are made of."""
+    embedding_dropout: float = 0.0
+    """Of embeddings; one mask for all words of a sentence."""
+    word_dropout: float = 0.0
+    """Of whole words' embeddings."""
+    l2: float = 1e-4
+    """Of the square of all weights but the embeddings."""
+    learning_rate: float = 0.002
+    """Of Adam."""
+    decay: float = 1.0
+    """The rate is multiplied by it after an epoch that is not the best so far."""
+    clip_norm: float = 5.0
+    """The norm of the gradient, at most."""
+    batch_size: int = 5
+    """Texts in one step."""
+    epochs: int = 10
+    """Passes over the texts; the parameters that were right most often on validation texts are kept."""
+    seed: int = 0
+    """Of initial weights, of vectors that are made up, and of the order."""
+
+    def __post_init__(self) -> None:
+        """Checks the switches and sizes that no model checks."""
+        for name in ("batch_size", "epochs", "num_layers", "features", "hidden_features"):
+            _checks.positive(name, getattr(self, name))
+        _checks.one_of("core", self.core, CORES)
+        _checks.one_of("missing", self.missing, MISSING)
+        _checks.one_of("tuning", self.tuning, TUNINGS)
+        for name in ("learning_rate", "clip_norm", "decay"):
+            _checks.above_zero(name, getattr(self, name))
+        for name in ("l2", "span", "deviation", "file_words"):
+            _checks.at_least_zero(name, getattr(self, name))
+        if self.vectors == "none" and (self.tuning != "all" or self.file_words):
+            raise ValueError(
+                f"tuning, file_words: expected 'all' and 0 without vectors, got {self.tuning!r} and {self.file_words}; "
+                "pass --vectors"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class SentimentConfig(LabellingConfig):
+    """What a sentence expresses; the defaults are the paper's own training, but for its GloVe vectors.
+
+    `MODERN_SENTIMENT` goes for the best number.
+    """
+
+    corpus: SST = dataclasses.field(default_factory=SST)
+    """Where sentences and labels come from."""
+
+
+@dataclasses.dataclass(frozen=True)
+class InferenceConfig(LabellingConfig):
+    """How two sentences stand to each other; the defaults are the paper's own training, but for its GloVe vectors.
+
+    `MODERN_INFERENCE` goes for the best number.
+    """
+
+    corpus: SNLI = dataclasses.field(default_factory=SNLI)
+    """Where pairs and labels come from."""
+    hidden_features: int = 100
+    """H, of each layer, and of the classifier's."""
+    deviation: float = 1.0
+    """Of random vectors; 0 for that of the vectors found."""
+    dropout: float = 0.2
+    """Of what the classifier's scores are made of."""
+    l2: float = 0.0
+    """Of the square of all weights but the embeddings."""
+    learning_rate: float = 0.001
+    """Of Adam."""
+    batch_size: int = 32
+    """Pairs in one step."""
+    fusion: Fusion = "none"
+    """How the reader of the hypothesis sees the premise; shallow and deep want an LSTMN."""
+    shared: bool = True
+    """One network reads both; otherwise two do."""
+    compare: Compare = "concat"
+    """What is made of the averages of both: the two side by side, or their difference and product too."""
+
+    def __post_init__(self) -> None:
+        """Checks the switches and sizes that no model checks."""
+        super().__post_init__()
+        check_fusion(self.core, self.fusion)
+        _checks.one_of("compare", self.compare, COMPARISONS)
+
+
+#: Recipes by corpus, of models that read sentences.
+READING_RECIPES: dict[str, dict[str, Any]] = {
+    "ptb": {"default": LanguageConfig(), "modern": MODERN_LANGUAGE},
+    "text": {
+        "default": LanguageConfig(TextFiles()),
+        "modern": dataclasses.replace(MODERN_LANGUAGE, corpus=TextFiles()),
+    },
+    "sst": {"default": SentimentConfig()},
+    "snli": {"default": InferenceConfig()},
+}

@@ -5,6 +5,14 @@ from memjax.training.batches import NarrowStories, StoryBatch
 from memjax.training.checkpoints import load_pytree, save_pytree
 from memjax.training.evaluation import Predictions, accuracy, predict
 from memjax.training.facts import FactBatch, Facts, make_facts_loss
+from memjax.training.labels import (
+    FirstUpdates,
+    LabelledBatch,
+    PairBatch,
+    make_label_loss,
+    measure_labels,
+    scale_first_updates,
+)
 from memjax.training.language import TextBatch, make_language_loss, make_window_steps, measure_language
 from memjax.training.planned import Plan, make_planned_steps, make_planned_sums
 from memjax.training.ranking import make_memnn_loss
@@ -24,6 +32,9 @@ __all__ = [
     "FactBatch",
     "Facts",
     "NarrowStories",
+    "FirstUpdates",
+    "LabelledBatch",
+    "PairBatch",
     "Plan",
     "Predictions",
     "ReplyBatch",
@@ -38,6 +49,7 @@ __all__ = [
     "load_pytree",
     "make_epoch",
     "make_facts_loss",
+    "make_label_loss",
     "make_language_loss",
     "make_memnn_loss",
     "make_planned_steps",
@@ -47,10 +59,12 @@ __all__ = [
     "make_segment_loss",
     "make_step",
     "make_window_steps",
+    "measure_labels",
     "measure_language",
     "predict",
     "reply_accuracy",
     "save_pytree",
+    "scale_first_updates",
     "sentence_accuracy",
     "with_params",
 ]

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Inference on SNLI: Table 3 of Cheng et al. 2016, or as much of it as the training pairs that are there allow.
+
+`python -m experiments.inference --data DIR` trains each row in a run folder of its own, from which it goes on after a
+stop, and measures the test pairs once. The parameters that are right most often on validation pairs are kept. Settings
+are chosen with `--split valid`, which never reads the test file.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+from experiments import common
+from memjax.recipes import SNLI, InferenceConfig
+
+#: The paper's accuracies with h = 100, from all 549,367 training pairs; the LSTM is Bowman et al.'s.
+PAPER = {"LSTM": 77.6, "LSTMN": 81.5, "LSTMN, shallow": 84.3, "LSTMN, deep": 84.5}
+
+_PAPER = InferenceConfig()
+MODELS = {
+    "LSTM": dataclasses.replace(_PAPER, core="lstm"),
+    "LSTMN": _PAPER,
+    "LSTMN, shallow": dataclasses.replace(_PAPER, fusion="shallow"),
+    "LSTMN, deep": dataclasses.replace(_PAPER, fusion="deep"),
+    "LSTMN, deep, two readers": dataclasses.replace(_PAPER, fusion="deep", shared=False),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Inference from one sentence to another."""
+
+    data: str | None = None
+    """Folder with the corpora; the environment variable MEMJAX_DATA where it is not given."""
+    folder: Path = Path("runs/inference")
+    """The run folder; rows that it holds already are not measured again."""
+    split: Literal["valid", "test"] = "test"
+    """What is measured."""
+    models: tuple[str, ...] = ("LSTM", "LSTMN", "LSTMN, shallow", "LSTMN, deep")
+    """Rows of the table."""
+    vectors: tuple[str, ...] = ("glove",)
+    """Vectors of words to start from: glove, none, or a file."""
+    features: int = 50
+    """D, the numbers of each of those vectors."""
+    seeds: int = 3
+    """Trained side by side."""
+    epochs: int = 0
+    """Of each row; 0 for those of its configuration."""
+
+
+def main(config: Config) -> None:
+    """Trains and measures every model."""
+    common.check_names("models", config.models, MODELS)
+    shared = {"seeds": config.seeds, "split": config.split, "epochs": config.epochs}
+    kept = common.Rows(config.folder, config, shared)
+    rows = []
+    for vectors in config.vectors:
+        for model in config.models:
+            settings = _settings(config, model, vectors)
+            name = f"{model} | {Path(vectors).name}"
+            found = kept.measure(
+                name,
+                settings,
+                lambda name=name, settings=settings: common.labelling(
+                    config.folder / "rows", name, settings, config.seeds, config.split
+                ),
+            )
+            rows.append([*name.split(" | "), str(PAPER.get(model, "")), *common.labelling_cells(found)])
+    columns = ["", "vectors", "paper", config.split, *common.LABELLING_COLUMNS]
+    common.finish(config.folder, common.markdown(columns, rows))
+
+
+def _settings(config: Config, model: str, vectors: str) -> InferenceConfig:
+    corpus = SNLI(config.data)
+    settings = dataclasses.replace(MODELS[model], corpus=corpus, features=config.features, vectors=vectors)
+    if vectors != "none":
+        settings = dataclasses.replace(settings, tuning="frozen_first")
+    return dataclasses.replace(settings, epochs=config.epochs) if config.epochs else settings
+
+
+if __name__ == "__main__":
+    common.run(main, Config, __doc__)

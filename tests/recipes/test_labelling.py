@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Labels from a configuration: vectors of words, run folders, what is wrong is named."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from memjax.data import Vocabulary
+from memjax.errors import DataError, RunError
+from memjax.recipes import (
+    SNLI,
+    SST,
+    AnsweringConfig,
+    InferenceConfig,
+    LabelledTexts,
+    Labeller,
+    SentimentConfig,
+    evaluate_labeller,
+    load_labeller,
+    train_labeller,
+)
+from memjax.recipes.config import from_json, to_json
+from memjax.recipes.labelling import encode_texts
+from memjax.recipes.runs import create_run
+from memjax.typing import NUM_SPECIAL, UNKNOWN
+
+TREES = "(4 (2 a) (4 gem))\n(0 (2 a) (0 bore))\n(4 (4 superb) (2 .))\n(0 (0 dull) (2 .))\n(2 (2 a) (2 film))\n"
+
+
+@pytest.fixture(autouse=True)
+def corpora(tmp_path, monkeypatch):
+    """A folder with both corpora, and vectors of some of their words."""
+    monkeypatch.setenv("MEMJAX_DATA", str(tmp_path / "data"))
+    for split in ("train", "dev", "test"):
+        path = tmp_path / "data" / "sst" / "trees" / f"{split}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(TREES)
+    pairs = tmp_path / "data" / "snli"
+    pairs.mkdir()
+    (pairs / "train_subset_a.tsv").write_text(
+        "3\t3\ta dog runs\ta dog\n2\t2\ta dog runs\ta cat\n1\t1\ta man\tan old man\n"
+    )
+    (pairs / "dev.tsv").write_text("premise\thypothesis\tlabel\na dog runs\ta dog .\t0\na dog runs\tthe cat\t2\n")
+    (pairs / "test.tsv").write_text("premise\thypothesis\tlabel\nthe dog runs\ta dog .\t0\n")
+    vectors = tmp_path / "data" / "glove" / "glove.tiny.txt"
+    vectors.parent.mkdir()
+    vectors.write_text("great 1 0 1 0\na 0 1 0 1\ngem 2 0 0 0\n. 0 0 0 1\n")
+    return tmp_path / "data"
+
+
+def sentiment(**options):
+    settings = {"core": "lstm", "features": 4, "hidden_features": 8, "dropout": 0.0, "learning_rate": 0.05, "epochs": 8}
+    return SentimentConfig(SST(fine=False), **{**settings, "vectors": "glove", "batch_size": 2, **options})
+
+
+def test_a_run_is_trained_kept_and_used(tmp_path, corpora):
+    config = sentiment(tuning="frozen", file_words=1, epochs=20)
+    trained = train_labeller(config, folder=tmp_path / "run")
+    assert trained.evaluate(config.corpus.texts("train"))["accuracy"] == [100.0]
+    table = trained.params["embedding"]["table"]
+    row = dict(zip(trained.vocabulary.words, np.moveaxis(table[:, NUM_SPECIAL:], 1, 0), strict=True))
+    np.testing.assert_array_equal(row["gem"], [[2, 0, 0, 0]])  # found, frozen
+    np.testing.assert_array_equal(row["great"], [[1, 0, 1, 0]])  # of the file, not of the texts
+    assert not table[:, UNKNOWN].any()
+
+    (corpora / "glove" / "glove.tiny.txt").unlink()  # a trained model does not want it
+    assert evaluate_labeller(tmp_path / "run")["accuracy"] == [100.0]
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert sorted(results) == ["test", "valid"] and sorted(results["test"]) == ["accuracy", "nats"]
+    assert str(corpora) not in (tmp_path / "run" / "config.json").read_text()
+    labeller = Labeller.load(tmp_path / "run")
+    lines = ["A gem.", "dull\n", "", "a bore zzz zzz"]
+    said = labeller.label(lines)
+    assert [label.name for label in said[:2]] == ["positive", "negative"] and said[3].unknown == ("zzz",)
+    assert all(abs(sum(label.probabilities.values()) - 1) < 1e-5 for label in said)
+    assert labeller.label([]) == []
+    with pytest.raises(ValueError, match="seed_index: expected 0 to 0, got 1"):
+        Labeller(load_labeller(tmp_path / "run"), 1)
+
+
+@pytest.mark.thorough
+def test_a_run_goes_on_to_the_same_bits(tmp_path):
+    config = sentiment(tuning="scaled_first", epochs=3)
+    whole = train_labeller(config, seeds=(0, 1), folder=tmp_path / "whole")
+    assert not np.array_equal(*whole.params["embedding"]["table"]), "words without a vector have one of each seed"
+    with pytest.raises(KeyboardInterrupt):
+        train_labeller(config, seeds=(0, 1), folder=tmp_path / "stopped", report=_stop_in_epoch_2)
+    stopped = train_labeller(config, seeds=(0, 1), folder=tmp_path / "stopped", resume=True)
+    for one, other in zip(jax.tree.leaves(whole.params), jax.tree.leaves(stopped.params), strict=True):
+        np.testing.assert_array_equal(one, other)
+    records = [(tmp_path / run / "metrics.jsonl").read_text().splitlines() for run in ("whole", "stopped")]
+    assert [json.loads(line)["valid"] for line in records[0]] == [json.loads(line)["valid"] for line in records[1]]
+
+
+def _stop_in_epoch_2(done, epochs, metrics):
+    if done > 1:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("options", [{"fusion": "deep"}, {"core": "lstm", "compare": "match", "shared": False}])
+def test_pairs_are_trained_and_told(tmp_path, options):
+    settings = {"features": 4, "hidden_features": 8, "epochs": 30, "learning_rate": 0.02, "dropout": 0.0, **options}
+    config = InferenceConfig(SNLI(), **settings)
+    trained = train_labeller(config, folder=tmp_path / "run")
+    assert trained.evaluate(config.corpus.texts("valid"))["accuracy"] == [100.0]
+    labeller = Labeller.load(tmp_path / "run")
+    lines = ["A dog runs\tthe cat", "a dog runs\t", "a dog runs\ta dog."]
+    said, alone = labeller.label(lines), labeller.label(lines[:1])[0]
+    assert said[0].name == "contradiction" and said[2].name == "entailment"
+    assert alone.probabilities == pytest.approx(said[0].probabilities, abs=1e-5)
+    with pytest.raises(ValueError, match="line: expected a premise, a tab and a hypothesis, got 'a dog'"):
+        labeller.label(["a dog"])
+    if options.get("fusion"):
+        words, weights = labeller.attention("A dog runs\ta cat")
+        assert words == (("a", "dog", "runs"), ("a", "cat")) and weights.inter.shape == (1, 2, 3)
+
+
+def test_settings_that_do_not_fit_are_named(corpora):
+    with pytest.raises(ValueError, match="features: expected 4, the numbers of each vector in .*--features 4"):
+        train_labeller(sentiment(features=5))
+    with pytest.raises(ValueError, match="tuning, file_words: expected 'all' and 0 without vectors"):
+        sentiment(vectors="none", tuning="frozen")
+    with pytest.raises(ValueError, match="fusion: expected 'none' with core 'lstm'"):
+        InferenceConfig(core="lstm", fusion="deep")
+    (corpora / "glove" / "glove.tiny.txt").rename(corpora / "glove" / "other.txt")
+    with pytest.raises(DataError, match="expected one file glove.*got none; pass --vectors PATH"):
+        train_labeller(sentiment())
+    trained = sentiment(vectors=str(corpora / "glove" / "other.txt"))
+    assert to_json(trained)["vectors"] == "other.txt"
+    assert from_json(to_json(trained), "config.json").vectors == "other.txt"
+    assert from_json(to_json(InferenceConfig(fusion="deep")), "config.json") == InferenceConfig(fusion="deep")
+
+
+def test_labels_outside_are_named():
+    texts = LabelledTexts([(("a",),), (("b", "a"),)], [0, 2])
+    with pytest.raises(ValueError, match=r"labels: expected integers from 0 to 1, got \[0, 2\]"):
+        encode_texts(texts, Vocabulary(("a",)), 2)
+    with pytest.raises(ValueError, match="texts: expected at least one, got none"):
+        encode_texts(LabelledTexts([], []), Vocabulary(("a",)), 2)
+    batch, lengths = encode_texts(texts, Vocabulary(("a",)), 3)
+    assert batch.tokens.tolist() == [[2, 0], [1, 2]] and lengths.tolist() == [1, 2]
+
+
+def test_another_run_is_refused(tmp_path):
+    create_run(tmp_path / "run", AnsweringConfig(), (0,), Vocabulary(("a",)))
+    with pytest.raises(RunError, match="expected the run of a model of labels, found one of AnsweringConfig"):
+        load_labeller(tmp_path / "run")
