@@ -145,7 +145,7 @@ def test_help(capsys, args, expected):
         (["train", "--recipe", "papr"], r"--recipe.*papr.*default.*adaptive.*paper"),
         (["evaluate", "there", "--split", "tset"], r"invalid choice 'tset' f.*--split"),
         (["ask"], r"[Mm]issing.*A run folder"),
-        ([], r"\{demo, train, evaluate, ask\}"),
+        ([], "Missing subcommand.*memjax --help"),
     ],
 )
 def test_command_lines_that_do_not_parse(capsys, args, message):
