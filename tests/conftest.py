@@ -13,8 +13,32 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 TRAINING = {"recipes", "cli"}
 
 
+#: Examples whose programs take long to compile; the README runs the like of them.
+SLOW_EXAMPLES = {
+    "memjax.models.language_model.LanguageModel",
+    "memjax.models.sentence_pair_matcher.SentencePairMatcher",
+    "memjax.models.sequence_classifier.SequenceClassifier",
+    "memjax.nn.fusion.DeepFusion",
+    "memjax.nn.lstmn.LSTMN",
+    "memjax.recipes.answerer.Answerer",
+    "memjax.recipes.baseline.train_baseline",
+    "memjax.recipes.knowledge_base.KnowledgeBase",
+    "memjax.recipes.labelling.train_labeller",
+    "memjax.recipes.language.train_language_model",
+    "memjax.recipes.reader.Reader",
+    "memjax.recipes.train.train",
+    "memjax.search._probed.probed",
+    "memjax.training.evaluation.predict",
+    "memjax.training.ranking.make_memnn_loss",
+}
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """What takes longest comes first, so that no worker is left alone with it."""
+    for item in items:
+        if item.name in SLOW_EXAMPLES:
+            item.add_marker(pytest.mark.thorough)
     items.sort(key=lambda item: item.path.name != "test_devices.py")
 
 

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 TESTS = pathlib.Path(__file__).parent
 ROOT = TESTS.parent
 #: Seconds; many times what the machine needs, since it may be busy.
@@ -15,15 +17,17 @@ LIMIT = 500
 EIGHT = "--xla_force_host_platform_device_count=8"
 
 
-def test_on_eight_simulated_devices():
+@pytest.mark.parametrize("tests", ["not thorough", pytest.param("thorough", marks=pytest.mark.thorough)])
+def test_on_eight_simulated_devices(tests):
     """Runs the files named `eight_devices.py`."""
     files = sorted(map(str, TESTS.rglob("eight_devices.py")))
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *files]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", tests, *files]
     env = os.environ | {"XLA_FLAGS": EIGHT, "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=LIMIT)
     assert len(files) > 1 and done.returncode == 0, done.stdout[-10_000:] + done.stderr[-2_000:]
 
 
+@pytest.mark.thorough
 def test_two_processes(tmp_path):
     """A memory that two processes divide, over the loopback device."""
     with socket.socket() as free:

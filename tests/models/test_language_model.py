@@ -72,6 +72,7 @@ def test_dropout_wants_a_key_and_is_the_same_for_all_steps():
     assert (off == off[:, :1]).all() and 0.3 < off.mean() < 0.7
 
 
+@pytest.mark.thorough
 def test_word_dropout_takes_whole_words():
     model = make(core="lstm", word_dropout=0.5)
     nnx.update(model, jax.tree.map(jnp.ones_like, nnx.state(model)))

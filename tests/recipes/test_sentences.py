@@ -25,6 +25,7 @@ WORLD = Simulation(difficulty=1, objects=False, num_statements=60, num_questions
 CONFIG = AnsweringConfig(corpus=WORLD, features=8, batch_size=8, epochs=30, response="rnn", response_features=8)
 
 
+@pytest.mark.thorough
 def test_a_program_answers_in_sentences():
     """Traced, not compiled: what goes in and what comes out."""
     splits = with_replies(load_splits(WORLD))

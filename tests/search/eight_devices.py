@@ -73,7 +73,9 @@ def found(k, name):
     return jax.jit(exact(k))(queries, told(), None if MASKS[name] is None else jnp.asarray(MASKS[name]))
 
 
-@pytest.mark.parametrize(("k", "masks"), [(K, tuple(MASKS)), (N // S + 7, ("none",))])
+@pytest.mark.parametrize(
+    ("k", "masks"), [(K, tuple(MASKS)), pytest.param(N // S + 7, ("none",), marks=pytest.mark.thorough)]
+)
 def test_search_equals_one_device_ties_included(mesh, k, masks):
     """The second K is more than one device holds."""
     memory = told()
@@ -116,6 +118,7 @@ def test_queries_of_a_vmap(mesh):
     np.testing.assert_array_equal(one, found(K, "none").slots)
 
 
+@pytest.mark.thorough
 def test_a_mesh_may_have_other_axes():
     """Also with queries that it divides: they are gathered."""
     memory, mesh = mm.write_many(empty(FEW), *items(FEW - 2)), jax.make_mesh((2, 4), ("data", "slots"))
@@ -202,6 +205,7 @@ def test_an_index_is_divided_and_written_with_the_memory(mesh):
     assert_equal((ours.slots, ours.scores), (expected.slots, expected.scores))
 
 
+@pytest.mark.thorough
 def test_inverted_lists_are_divided():
     mesh = jax.make_mesh((S,), ("slots",))
     facts = search.shard_memory(mesh, "slots", mm.map_keys(told(), lambda key: key["key"]))

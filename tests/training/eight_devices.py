@@ -57,7 +57,9 @@ def lstmn():
 
 
 @pytest.mark.parametrize(
-    ("build", "kind"), [(memnn, AxisType.Explicit), (lstmn, AxisType.Auto)], ids=["memnn epoch", "lstmn step"]
+    ("build", "kind"),
+    [(memnn, AxisType.Explicit), pytest.param(lstmn, AxisType.Auto, marks=pytest.mark.thorough)],
+    ids=["memnn epoch", "lstmn step"],
 )
 def test_training_equals_one_device(build, kind):
     mesh = jax.make_mesh((S,), ("data",), axis_types=(kind,))
