@@ -10,20 +10,24 @@ from typing import Annotated, Any, Literal
 
 from memjax.errors import DataError, RunError
 from memjax.recipes import (
-    LANGUAGE_RECIPES,
+    READING_RECIPES,
     RECIPES,
     AnsweringConfig,
+    InferenceConfig,
     KnowledgeConfig,
+    Labeller,
+    LabellingConfig,
     LanguageConfig,
-    PennTreebank,
     Reader,
-    TextFiles,
+    SentimentConfig,
     evaluate,
     evaluate_knowledge,
+    evaluate_labeller,
     evaluate_language_model,
     progress,
     train,
     train_knowledge,
+    train_labeller,
     train_language_model,
 )
 from memjax.recipes.runs import open_run
@@ -49,7 +53,11 @@ class Demo:
 
 @dataclasses.dataclass(frozen=True)
 class Train:
-    """Train a Memory Network and keep it in a run folder. Over a knowledge base: see `memjax train metaqa --help`."""
+    """Train a Memory Network over stories and keep it in a run folder.
+
+    Others: `memjax train metaqa --help` (a knowledge base), `ptb` and `text` (language models), `sst` and `snli`
+    (labels of sentences and of pairs).
+    """
 
     config: AnsweringConfig
     run_folder: Path = Path("runs/memnn")
@@ -140,6 +148,37 @@ class TrainLanguageModel:
 
 
 @dataclasses.dataclass(frozen=True)
+class TrainLabeller:
+    """Train a model that tells labels and keep it in a run folder; what is right most often on validation is kept."""
+
+    config: SentimentConfig | InferenceConfig
+    run_folder: Path = Path("runs/labels")
+    """Where configuration, metrics, checkpoints and results go."""
+    recipe: Literal["default", "modern"] = "default"
+    """Where the flags below start from: the paper's own training, or what goes for the best number."""
+    resume: bool = False
+    """Go on with the run in the folder from its last checkpoint."""
+    overwrite: bool = False
+    """Replace the run in the folder."""
+    tensorboard: bool = False
+    """Also write TensorBoard events (extra `tensorboard`)."""
+
+    def run(self) -> None:
+        """Runs the command."""
+        with progress("training") as report:
+            train_labeller(
+                self.config,
+                folder=self.run_folder,
+                resume=self.resume,
+                overwrite=self.overwrite,
+                tensorboard=self.tensorboard,
+                report=report,
+            )
+        _print_labels("valid", read_json(self.run_folder / "results.json")["valid"])
+        print(f"The run is in {self.run_folder}. Next: {sys.argv[0]} label {self.run_folder} FILE")
+
+
+@dataclasses.dataclass(frozen=True)
 class Evaluate:
     """Measure the accuracy of a run, or its perplexity, and add it to the run's results.json."""
 
@@ -157,6 +196,8 @@ class Evaluate:
             _print_hits(self.split, evaluate_knowledge(self.run_folder, self.split, self.data))
         elif isinstance(config, LanguageConfig):
             _print_perplexity(self.split, evaluate_language_model(self.run_folder, self.split, self.data))
+        elif isinstance(config, LabellingConfig):
+            _print_labels(self.split, evaluate_labeller(self.run_folder, self.split, self.data))
         else:
             _print_accuracy(self.split, evaluate(self.run_folder, self.split, self.data))
 
@@ -238,13 +279,32 @@ class Score:
 
 
 @dataclasses.dataclass(frozen=True)
+class Label:
+    """Tell the label of each line of a file: of a sentence, or of premise and hypothesis with a tab between them."""
+
+    run_folder: Path
+    """A run folder."""
+    file: Path
+    """A text file; - for the standard input."""
+    probabilities: bool = False
+    """Also how probable each label is."""
+
+    def run(self) -> None:
+        """Runs the command."""
+        from memjax.cli.read import labels, lines_of
+
+        for line in labels(Labeller.load(self.run_folder), lines_of(self.file), self.probabilities):
+            print(line)
+
+
+@dataclasses.dataclass(frozen=True)
 class Plot:
-    """Draw what each word of a sentence attends to."""
+    """Draw what each word of a sentence attends to; of a pair, what each word of the hypothesis reads of both."""
 
     run_folder: Path
     """A run folder of an LSTMN."""
     sentence: str
-    """Words between spaces."""
+    """Words between spaces; of a pair, premise and hypothesis with a tab between them."""
     picture: Path = Path("attention.png")
     """Where the picture goes."""
     layer: int = 1
@@ -254,12 +314,19 @@ class Plot:
         """Runs the command."""
         from memjax.cli.read import plot
 
-        plot(Reader.load(self.run_folder), self.sentence, self.layer, self.picture)
-        print(f"The picture is in {self.picture}.")
+        config = open_run(self.run_folder).config
+        labelled = isinstance(config, LabellingConfig)
+        model = Labeller.load(self.run_folder) if labelled else Reader.load(self.run_folder)
+        for path in plot(model, self.sentence, self.layer, self.picture):
+            print(f"The picture is in {path}.")
 
 
 def _print_perplexity(split: str, results: dict[str, list[float]]) -> None:
     print(f"{split}: perplexity {results['perplexity'][0]:.2f}")
+
+
+def _print_labels(split: str, results: dict[str, list[float]]) -> None:
+    print(f"{split}: {results['accuracy'][0]:.2f} % of the labels right")
 
 
 def _print_accuracy(split: str, results: dict[str, list[float]]) -> None:
@@ -275,7 +342,7 @@ def _print_hits(split: str, results: dict[str, list[float]]) -> None:
     print(f"{split}: {hits:.2f} % of the best answers right, F1 of the sets of answers {f1:.2f} %")
 
 
-Training = Train | TrainKnowledge | TrainLanguageModel
+Training = Train | TrainKnowledge | TrainLanguageModel | TrainLabeller
 
 
 def _start_of_training(args: Sequence[str]) -> Training:
@@ -283,14 +350,16 @@ def _start_of_training(args: Sequence[str]) -> Training:
     corpus = args[1] if args[:1] == ["train"] and len(args) > 1 else ""
     if corpus == "metaqa":
         return TrainKnowledge(KnowledgeConfig())
-    texts: dict[str, PennTreebank | TextFiles] = {"ptb": PennTreebank(), "text": TextFiles()}
-    recipes: dict[str, Any] = LANGUAGE_RECIPES if corpus in texts else RECIPES
+    recipes: dict[str, Any] = READING_RECIPES.get(corpus, RECIPES)
     early = argparse.ArgumentParser(prog="memjax train", add_help=False, allow_abbrev=False)
     early.add_argument("--recipe", choices=list(recipes), default="default")
-    recipe = early.parse_known_args(args)[0].recipe
-    if corpus in texts:
-        return TrainLanguageModel(dataclasses.replace(recipes[recipe], corpus=texts[corpus]), recipe=recipe)
-    return Train(config=recipes[recipe], recipe=recipe)
+    recipe: Any = early.parse_known_args(args)[0].recipe
+    config = recipes[recipe]
+    if isinstance(config, LanguageConfig):
+        return TrainLanguageModel(config, recipe=recipe)
+    if isinstance(config, SentimentConfig | InferenceConfig):
+        return TrainLabeller(config, recipe=recipe)
+    return Train(config=config, recipe=recipe)
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -322,6 +391,7 @@ def main(args: Sequence[str] | None = None) -> int:
         | Annotated[Ask, tyro.conf.subcommand("ask")]
         | Annotated[Generate, tyro.conf.subcommand("generate")]
         | Annotated[Score, tyro.conf.subcommand("score")]
+        | Annotated[Label, tyro.conf.subcommand("label")]
         | Annotated[Plot, tyro.conf.subcommand("plot")]
     )
     options = (

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`memjax generate`, `score` and `plot`: a trained model that reads sentences."""
+"""`memjax generate`, `score`, `label` and `plot`: a trained model that reads sentences."""
 
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from memjax.errors import DataError
-from memjax.recipes import Reader
+from memjax.recipes import Labeller, Reader
 
 
 def lines_of(file: Path) -> list[str]:
@@ -37,12 +38,43 @@ def scores(reader: Reader, lines: list[str], words: bool) -> Iterator[str]:
     yield f"{np.exp(nats / max(count, 1)):10.2f}  perplexity of {count} words and ends of sentences"
 
 
-def plot(reader: Reader, sentence: str, layer: int, picture: Path) -> None:
-    """Draws what each word of a sentence attends to."""
+def labels(labeller: Labeller, lines: list[str], probabilities: bool) -> Iterator[str]:
+    """What there is to print: each line with its label in front."""
+    width = max(map(len, labeller.names))
+    for line, label in zip(lines, labeller.label(lines), strict=True):
+        shares = "".join(f"{share:6.3f}" for share in label.probabilities.values()) + "  "
+        yield f"{label.name:{width}}  {shares if probabilities else ''}{line}"
+
+
+def plot(model: Reader | Labeller, sentence: str, layer: int, picture: Path) -> Iterator[Path]:
+    """Draws what each word of a sentence attends to; of a pair, each sentence, and what is read across.
+
+    Yields:
+        Where the pictures are.
+    """
     from memjax import plots
 
-    tokens, maps = reader.attention(sentence)
-    if not 1 <= layer <= len(maps):
-        raise ValueError(f"layer: expected a layer from 1 to {len(maps)}, got {layer}")
+    words: Any
+    weights: Any
+    words, weights = model.attention(sentence)
+    if isinstance(model, Reader):
+        words = (words,)  # of one sentence
+    num_layers = len(weights.source if len(words) > 1 else weights)
+    if not 1 <= layer <= num_layers:
+        raise ValueError(f"layer: expected a layer from 1 to {num_layers}, got {layer}")
+    if len(words) == 1:
+        drawn = {"": plots.attention_arcs(words[0], weights[layer - 1])}
+    else:
+        (premise, hypothesis), own = words, np.asarray(weights.target[layer - 1])
+        drawn = {
+            "-premise": plots.attention_arcs(premise, weights.source[layer - 1]),
+            "-hypothesis": plots.attention_arcs(hypothesis, own[:, own.shape[1] - len(hypothesis) :]),
+        }
+        if weights.inter is not None:
+            across = weights.inter[min(layer, len(weights.inter)) - 1]
+            drawn["-across"] = plots.attention_map(hypothesis, premise, across)
     picture.parent.mkdir(parents=True, exist_ok=True)
-    plots.attention_arcs(tokens, maps[layer - 1]).savefig(picture, dpi=150)
+    for name, figure in drawn.items():
+        path = picture.with_stem(picture.stem + name)
+        figure.savefig(path, dpi=150)
+        yield path

@@ -38,8 +38,8 @@ from memjax.recipes.listener import Heard, Listener
 from memjax.recipes.progress import progress
 from memjax.recipes.reader import Reader, ScoredWords
 from memjax.recipes.reading_config import (
-    LANGUAGE_RECIPES,
     MODERN_LANGUAGE,
+    READING_RECIPES,
     InferenceConfig,
     LabellingConfig,
     LanguageConfig,
@@ -60,7 +60,7 @@ __all__ = [
     "BaselineConfig",
     "Corpus",
     "Heard",
-    "LANGUAGE_RECIPES",
+    "READING_RECIPES",
     "KnowledgeBase",
     "KnowledgeConfig",
     "KnowledgeReply",

@@ -90,8 +90,6 @@ MODERN_LANGUAGE = LanguageConfig(
     epochs=40,
 )
 
-LANGUAGE_RECIPES = {"default": LanguageConfig(), "modern": MODERN_LANGUAGE}
-
 
 @dataclasses.dataclass(frozen=True)
 class LabellingConfig:
@@ -202,3 +200,15 @@ class InferenceConfig(LabellingConfig):
         super().__post_init__()
         check_fusion(self.core, self.fusion)
         _checks.one_of("compare", self.compare, COMPARISONS)
+
+
+#: Recipes by corpus, of models that read sentences.
+READING_RECIPES: dict[str, dict[str, Any]] = {
+    "ptb": {"default": LanguageConfig(), "modern": MODERN_LANGUAGE},
+    "text": {
+        "default": LanguageConfig(TextFiles()),
+        "modern": dataclasses.replace(MODERN_LANGUAGE, corpus=TextFiles()),
+    },
+    "sst": {"default": SentimentConfig()},
+    "snli": {"default": InferenceConfig()},
+}
