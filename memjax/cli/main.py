@@ -1,37 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """Subcommands, flags and error messages of the `memjax` command."""
 
-import argparse
 import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from memjax.cli.report import print_accuracy, print_hits, print_labels, print_perplexity
+from memjax.cli.train import Train, Training, start_of_training
 from memjax.errors import DataError, RunError
 from memjax.recipes import (
-    READING_RECIPES,
-    RECIPES,
-    AnsweringConfig,
-    InferenceConfig,
     KnowledgeConfig,
     Labeller,
     LabellingConfig,
     LanguageConfig,
     Reader,
-    SentimentConfig,
     evaluate,
     evaluate_knowledge,
     evaluate_labeller,
     evaluate_language_model,
-    progress,
-    train,
-    train_knowledge,
-    train_labeller,
-    train_language_model,
 )
 from memjax.recipes.runs import open_run
-from memjax.training.files import read_json
 
 DESCRIPTION = """Memory networks: train on stories, ask questions, see the facts behind each answer;
 read sentences, predict, score and write them."""
@@ -52,133 +42,6 @@ class Demo:
 
 
 @dataclasses.dataclass(frozen=True)
-class Train:
-    """Train a Memory Network over stories and keep it in a run folder.
-
-    Others: `memjax train metaqa --help` (a knowledge base), `ptb` and `text` (language models), `sst` and `snli`
-    (labels of sentences and of pairs).
-    """
-
-    config: AnsweringConfig
-    run_folder: Path = Path("runs/memnn")
-    """Where configuration, metrics, checkpoints and results go."""
-    recipe: Literal["default", "adaptive", "paper", "strongest"] = "default"
-    """Where the flags below start from: what does best here, adaptive memory, or the paper's own training."""
-    resume: bool = False
-    """Go on with the run in the folder from its last checkpoint."""
-    overwrite: bool = False
-    """Replace the run in the folder."""
-    tensorboard: bool = False
-    """Also write TensorBoard events (extra `tensorboard`)."""
-
-    def run(self) -> None:
-        """Runs the command."""
-        with progress("training") as report:
-            train(
-                self.config,
-                folder=self.run_folder,
-                resume=self.resume,
-                overwrite=self.overwrite,
-                tensorboard=self.tensorboard,
-                report=report,
-            )
-        if self.config.corpus.has_valid:
-            _print_accuracy("valid", read_json(self.run_folder / "results.json")["valid"])
-        print(f"The run is in {self.run_folder}. Next: {sys.argv[0]} ask {self.run_folder}")
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainKnowledge:
-    """Train a Memory Network over the knowledge base of MetaQA and keep it in a run folder."""
-
-    config: KnowledgeConfig
-    run_folder: Path = Path("runs/metaqa")
-    """Where configuration, metrics, checkpoints and results go."""
-    resume: bool = False
-    """Go on with the run in the folder from its last checkpoint."""
-    overwrite: bool = False
-    """Replace the run in the folder."""
-    tensorboard: bool = False
-    """Also write TensorBoard events (extra `tensorboard`)."""
-
-    def run(self) -> None:
-        """Runs the command."""
-        with progress("training") as report:
-            train_knowledge(
-                self.config,
-                folder=self.run_folder,
-                resume=self.resume,
-                overwrite=self.overwrite,
-                tensorboard=self.tensorboard,
-                report=report,
-            )
-        _print_hits("valid", evaluate_knowledge(self.run_folder, "valid", self.config.corpus.data))
-        print(f"The run is in {self.run_folder}. Next: {sys.argv[0]} ask {self.run_folder}")
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainLanguageModel:
-    """Train a language model and keep it in a run folder; the parameters that do best on validation text are kept."""
-
-    config: LanguageConfig
-    run_folder: Path = Path("runs/language")
-    """Where configuration, metrics, checkpoints and results go."""
-    recipe: Literal["default", "modern"] = "default"
-    """Where the flags below start from: the paper's own training, or what goes for the best number."""
-    resume: bool = False
-    """Go on with the run in the folder from its last checkpoint."""
-    overwrite: bool = False
-    """Replace the run in the folder."""
-    tensorboard: bool = False
-    """Also write TensorBoard events (extra `tensorboard`)."""
-
-    def run(self) -> None:
-        """Runs the command."""
-        with progress("training") as report:
-            train_language_model(
-                self.config,
-                folder=self.run_folder,
-                resume=self.resume,
-                overwrite=self.overwrite,
-                tensorboard=self.tensorboard,
-                report=report,
-            )
-        _print_perplexity("valid", read_json(self.run_folder / "results.json")["valid"])
-        print(f'The run is in {self.run_folder}. Next: {sys.argv[0]} generate {self.run_folder} "the"')
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainLabeller:
-    """Train a model that tells labels and keep it in a run folder; what is right most often on validation is kept."""
-
-    config: SentimentConfig | InferenceConfig
-    run_folder: Path = Path("runs/labels")
-    """Where configuration, metrics, checkpoints and results go."""
-    recipe: Literal["default", "modern"] = "default"
-    """Where the flags below start from: the paper's own training, or what goes for the best number."""
-    resume: bool = False
-    """Go on with the run in the folder from its last checkpoint."""
-    overwrite: bool = False
-    """Replace the run in the folder."""
-    tensorboard: bool = False
-    """Also write TensorBoard events (extra `tensorboard`)."""
-
-    def run(self) -> None:
-        """Runs the command."""
-        with progress("training") as report:
-            train_labeller(
-                self.config,
-                folder=self.run_folder,
-                resume=self.resume,
-                overwrite=self.overwrite,
-                tensorboard=self.tensorboard,
-                report=report,
-            )
-        _print_labels("valid", read_json(self.run_folder / "results.json")["valid"])
-        print(f"The run is in {self.run_folder}. Next: {sys.argv[0]} label {self.run_folder} FILE")
-
-
-@dataclasses.dataclass(frozen=True)
 class Evaluate:
     """Measure the accuracy of a run, or its perplexity, and add it to the run's results.json."""
 
@@ -193,13 +56,13 @@ class Evaluate:
         """Runs the command."""
         config = open_run(self.run_folder).config
         if isinstance(config, KnowledgeConfig):
-            _print_hits(self.split, evaluate_knowledge(self.run_folder, self.split, self.data))
+            print_hits(self.split, evaluate_knowledge(self.run_folder, self.split, self.data))
         elif isinstance(config, LanguageConfig):
-            _print_perplexity(self.split, evaluate_language_model(self.run_folder, self.split, self.data))
+            print_perplexity(self.split, evaluate_language_model(self.run_folder, self.split, self.data))
         elif isinstance(config, LabellingConfig):
-            _print_labels(self.split, evaluate_labeller(self.run_folder, self.split, self.data))
+            print_labels(self.split, evaluate_labeller(self.run_folder, self.split, self.data))
         else:
-            _print_accuracy(self.split, evaluate(self.run_folder, self.split, self.data))
+            print_accuracy(self.split, evaluate(self.run_folder, self.split, self.data))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -321,47 +184,6 @@ class Plot:
             print(f"The picture is in {path}.")
 
 
-def _print_perplexity(split: str, results: dict[str, list[float]]) -> None:
-    print(f"{split}: perplexity {results['perplexity'][0]:.2f}")
-
-
-def _print_labels(split: str, results: dict[str, list[float]]) -> None:
-    print(f"{split}: {results['accuracy'][0]:.2f} % of the labels right")
-
-
-def _print_accuracy(split: str, results: dict[str, list[float]]) -> None:
-    accuracy, supports = results["accuracy"][0], results["supports"][0]
-    print(f"{split}: {accuracy:.2f} % of the answers right, {supports:.2f} % of the supporting facts found in order")
-    for name, values in results.items():  # of several tasks, each
-        if name.startswith("task "):
-            print(f"  {name}: {values[0]:.2f} %")
-
-
-def _print_hits(split: str, results: dict[str, list[float]]) -> None:
-    hits, f1 = results["hits@1"][0], results["f1"][0]
-    print(f"{split}: {hits:.2f} % of the best answers right, F1 of the sets of answers {f1:.2f} %")
-
-
-Training = Train | TrainKnowledge | TrainLanguageModel | TrainLabeller
-
-
-def _start_of_training(args: Sequence[str]) -> Training:
-    """The defaults that --help shows for `train`: corpus and recipe set them, before all else is parsed."""
-    corpus = args[1] if args[:1] == ["train"] and len(args) > 1 else ""
-    if corpus == "metaqa":
-        return TrainKnowledge(KnowledgeConfig())
-    recipes: dict[str, Any] = READING_RECIPES.get(corpus, RECIPES)
-    early = argparse.ArgumentParser(prog="memjax train", add_help=False, allow_abbrev=False)
-    early.add_argument("--recipe", choices=list(recipes), default="default")
-    recipe: Any = early.parse_known_args(args)[0].recipe
-    config = recipes[recipe]
-    if isinstance(config, LanguageConfig):
-        return TrainLanguageModel(config, recipe=recipe)
-    if isinstance(config, SentimentConfig | InferenceConfig):
-        return TrainLabeller(config, recipe=recipe)
-    return Train(config=config, recipe=recipe)
-
-
 def main(args: Sequence[str] | None = None) -> int:
     """Runs the `memjax` command.
 
@@ -378,7 +200,7 @@ def main(args: Sequence[str] | None = None) -> int:
         print("memjax: the command needs the extra `app`: pip install 'memjax[app]'", file=sys.stderr)
         return 1
 
-    start = _start_of_training(args)
+    start = start_of_training(args)
     if args[:1] == ["train"] and not isinstance(start, Train):
         del args[1]  # the corpus, which decided which configuration there is
     kind: Any = type(start)

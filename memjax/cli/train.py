@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`memjax train`: one command for each kind of model, chosen by the corpus that is named first."""
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from memjax.cli.report import print_accuracy, print_hits, print_labels, print_perplexity
+from memjax.recipes import (
+    READING_RECIPES,
+    RECIPES,
+    AnsweringConfig,
+    InferenceConfig,
+    KnowledgeConfig,
+    LanguageConfig,
+    SentimentConfig,
+    evaluate_knowledge,
+    progress,
+    train,
+    train_knowledge,
+    train_labeller,
+    train_language_model,
+)
+from memjax.training.files import read_json
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """What all of them have in common."""
+
+    config: Any
+    run_folder: Path = Path("runs/memnn")
+    """Where configuration, metrics, checkpoints and results go."""
+    recipe: Any = "default"
+    """Where the flags below start from."""
+    resume: bool = False
+    """Go on with the run in the folder from its last checkpoint."""
+    overwrite: bool = False
+    """Replace the run in the folder."""
+    tensorboard: bool = False
+    """Also write TensorBoard events (extra `tensorboard`)."""
+
+    def fit(self, train: Callable[..., Any]) -> None:
+        """Trains with a progress bar."""
+        with progress("training") as report:
+            train(
+                self.config,
+                folder=self.run_folder,
+                resume=self.resume,
+                overwrite=self.overwrite,
+                tensorboard=self.tensorboard,
+                report=report,
+            )
+
+    def run(self) -> None:
+        """Runs the command."""
+        raise NotImplementedError
+
+    def valid(self) -> dict[str, list[float]]:
+        """What was measured on the validation split."""
+        return read_json(self.run_folder / "results.json")["valid"]
+
+    def say_next(self, command: str, argument: str = "") -> None:
+        """Says where the run is, and what to do with it."""
+        print(f"The run is in {self.run_folder}. Next: {sys.argv[0]} {command} {self.run_folder}{argument}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Train(Training):
+    """Train a Memory Network over stories and keep it in a run folder.
+
+    Others: `memjax train metaqa --help` (a knowledge base), `ptb` and `text` (language models), `sst` and `snli`
+    (labels of sentences and of pairs).
+    """
+
+    config: AnsweringConfig
+    recipe: Literal["default", "adaptive", "paper", "strongest"] = "default"
+    """Where the flags below start from: what does best here, adaptive memory, or the paper's own training."""
+
+    def run(self) -> None:
+        """Runs the command."""
+        self.fit(train)
+        if self.config.corpus.has_valid:
+            print_accuracy("valid", self.valid())
+        self.say_next("ask")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainKnowledge(Training):
+    """Train a Memory Network over the knowledge base of MetaQA and keep it in a run folder."""
+
+    config: KnowledgeConfig
+    run_folder: Path = Path("runs/metaqa")
+    """Where configuration, metrics, checkpoints and results go."""
+    recipe: Literal["default"] = "default"
+    """Where the flags below start from."""
+
+    def run(self) -> None:
+        """Runs the command."""
+        self.fit(train_knowledge)
+        print_hits("valid", evaluate_knowledge(self.run_folder, "valid", self.config.corpus.data))
+        self.say_next("ask")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainLanguageModel(Training):
+    """Train a language model and keep it in a run folder; the parameters that do best on validation text are kept."""
+
+    config: LanguageConfig
+    run_folder: Path = Path("runs/language")
+    """Where configuration, metrics, checkpoints and results go."""
+    recipe: Literal["default", "modern"] = "default"
+    """Where the flags below start from: the paper's own training, or what goes for the best number."""
+
+    def run(self) -> None:
+        """Runs the command."""
+        self.fit(train_language_model)
+        print_perplexity("valid", self.valid())
+        self.say_next("generate", ' "the"')
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainLabeller(Training):
+    """Train a model that tells labels and keep it in a run folder; what is right most often on validation is kept."""
+
+    config: SentimentConfig | InferenceConfig
+    run_folder: Path = Path("runs/labels")
+    """Where configuration, metrics, checkpoints and results go."""
+    recipe: Literal["default", "modern"] = "default"
+    """Where the flags below start from: the paper's own training, or what goes for the best number."""
+
+    def run(self) -> None:
+        """Runs the command."""
+        self.fit(train_labeller)
+        print_labels("valid", self.valid())
+        self.say_next("label", " FILE")
+
+
+def start_of_training(args: Sequence[str]) -> Training:
+    """The defaults that --help shows for `train`: corpus and recipe set them, before all else is parsed."""
+    corpus = args[1] if args[:1] == ["train"] and len(args) > 1 else ""
+    if corpus == "metaqa":
+        return TrainKnowledge(KnowledgeConfig())
+    recipes: dict[str, Any] = READING_RECIPES.get(corpus, RECIPES)
+    early = argparse.ArgumentParser(prog="memjax train", add_help=False, allow_abbrev=False)
+    early.add_argument("--recipe", choices=list(recipes), default="default")
+    recipe: Any = early.parse_known_args(args)[0].recipe
+    config = recipes[recipe]
+    if isinstance(config, LanguageConfig):
+        return TrainLanguageModel(config, recipe=recipe)
+    if isinstance(config, SentimentConfig | InferenceConfig):
+        return TrainLabeller(config, recipe=recipe)
+    return Train(config=config, recipe=recipe)
