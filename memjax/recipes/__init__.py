@@ -39,6 +39,7 @@ from memjax.recipes.progress import progress
 from memjax.recipes.reader import Reader, ScoredWords
 from memjax.recipes.reading_config import (
     MODERN_LANGUAGE,
+    MODERN_SENTIMENT,
     READING_RECIPES,
     InferenceConfig,
     LabellingConfig,
@@ -93,6 +94,7 @@ __all__ = [
     "load_language_model",
     "train_language_model",
     "MODERN_LANGUAGE",
+    "MODERN_SENTIMENT",
     "LanguageConfig",
     "PennTreebank",
     "TextFiles",

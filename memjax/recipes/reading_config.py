@@ -93,7 +93,11 @@ MODERN_LANGUAGE = LanguageConfig(
 
 @dataclasses.dataclass(frozen=True)
 class LabellingConfig:
-    """What models that tell the label of a text have in common; see `SentimentConfig` and `InferenceConfig`."""
+    """What models that tell the label of a text have in common; see `SentimentConfig` and `InferenceConfig`.
+
+    Words that only the file of vectors has (`file_words`) are not taken by default: on SST they made no difference to
+    validation sentences (40.5 % with all 9,163 of a file, 40.7 % without; one seed).
+    """
 
     corpus: Any = None
     """Where texts and labels come from."""
@@ -169,10 +173,7 @@ class SentimentConfig(LabellingConfig):
 
 @dataclasses.dataclass(frozen=True)
 class InferenceConfig(LabellingConfig):
-    """How two sentences stand to each other; the defaults are the paper's own training, but for its GloVe vectors.
-
-    `MODERN_INFERENCE` goes for the best number.
-    """
+    """How two sentences stand to each other; the defaults are the paper's own training, but for its GloVe vectors."""
 
     corpus: SNLI = dataclasses.field(default_factory=SNLI)
     """Where pairs and labels come from."""
@@ -202,6 +203,10 @@ class InferenceConfig(LabellingConfig):
         _checks.one_of("compare", self.compare, COMPARISONS)
 
 
+#: The best of what was tried on validation sentences: phrases too, some words and features left out. With vectors of 50
+#: numbers (`vectors`) 46.1 % after 4 epochs, still rising, where whole sentences alone give 40.7 (one seed).
+MODERN_SENTIMENT = SentimentConfig(SST(phrases=True), embedding_dropout=0.2, word_dropout=0.05, batch_size=50, epochs=8)
+
 #: Recipes by corpus, of models that read sentences.
 READING_RECIPES: dict[str, dict[str, Any]] = {
     "ptb": {"default": LanguageConfig(), "modern": MODERN_LANGUAGE},
@@ -209,6 +214,6 @@ READING_RECIPES: dict[str, dict[str, Any]] = {
         "default": LanguageConfig(TextFiles()),
         "modern": dataclasses.replace(MODERN_LANGUAGE, corpus=TextFiles()),
     },
-    "sst": {"default": SentimentConfig()},
+    "sst": {"default": SentimentConfig(), "modern": MODERN_SENTIMENT},
     "snli": {"default": InferenceConfig()},
 }
