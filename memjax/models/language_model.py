@@ -9,7 +9,7 @@ from jax.typing import DTypeLike
 
 from memjax import lstmn
 from memjax.losses import word_log_probs
-from memjax.models._readers import Core, check_rate, drop, make_core
+from memjax.models._readers import Core, check_rate, drop, embed, make_core
 from memjax.nn import LSTMN, Embedding, _weights
 from memjax.typing import NUM_SPECIAL, Array
 
@@ -105,11 +105,7 @@ class LanguageModel(nnx.Module):
         Raises:
             ValueError: if a shape, dtype or size does not fit.
         """
-        kept = drop(jnp.ones((self.num_words + NUM_SPECIAL, 1)), self.word_dropout, key, 0)
-        inputs = self.embedding(tokens)
-        if key is not None and self.word_dropout:
-            inputs = inputs * kept[tokens].astype(inputs.dtype)
-        inputs = drop(inputs, self.dropout, key, 1, axes=(1,))
+        inputs = embed(self.embedding, tokens, self.word_dropout, self.dropout, key)
         hidden: Any
         hidden, tapes = self.core(inputs, lengths, initial_tape, return_tape=True)
         return self._project(drop(hidden, self.dropout, key, 2, axes=(1,))), tapes
