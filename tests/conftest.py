@@ -19,6 +19,8 @@ SLOW_EXAMPLES = {
     "memjax.models.sentence_pair_matcher.SentencePairMatcher",
     "memjax.models.sequence_classifier.SequenceClassifier",
     "memjax.nn.fusion.DeepFusion",
+    "memjax.nn.fusion.ShallowFusion",
+    "memjax.nn.fusion.SourceAttention",
     "memjax.nn.lstmn.LSTMN",
     "memjax.recipes.answerer.Answerer",
     "memjax.recipes.baseline.train_baseline",
@@ -28,7 +30,10 @@ SLOW_EXAMPLES = {
     "memjax.recipes.reader.Reader",
     "memjax.recipes.train.train",
     "memjax.search._probed.probed",
+    "memjax.models.memnn.MemNN",
     "memjax.training.evaluation.predict",
+    "memjax.training.labels.measure_labels",
+    "memjax.training.state.make_step",
     "memjax.training.ranking.make_memnn_loss",
 }
 

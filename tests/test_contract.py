@@ -578,6 +578,10 @@ def quick(names):
         "FactMemNN",
         "SourceAttention",
         "beam_hops",
+        "nn.LSTMN",
+        "tape_scan",
+        "OutputMap",
+        "models.MemNN",
     )
     return [pytest.param(n, marks=pytest.mark.thorough) if any(word in n for word in slow) else n for n in names]
 
