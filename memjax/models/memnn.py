@@ -266,7 +266,9 @@ class OutputMap(nnx.Module):
         assert exact is not None
         return exact
 
-    def score_hops(self, question: Array, chain: Array, rows: Array, sentences: Array, candidates: Array) -> HopScores:
+    def score_hops(
+        self, question: Array, chain: Array, rows: Array, sentences: Array, candidates: Array | None
+    ) -> HopScores:
         """Scores every memory at each hop of a known chain (teacher forcing).
 
         Each different sentence is scored once, and slots look their sentence up: under `jax.vmap` over questions, no
@@ -277,7 +279,8 @@ class OutputMap(nnx.Module):
             chain: `[P, F]`, features of the right memory at each hop; hop p is given those before it.
             rows: int `[N]`, the row of `sentences` that each slot holds.
             sentences: `[M, F]`, features of the different sentences.
-            candidates: `[M, n]`, their embeddings: `embed_memory(sentences)["candidate"]`.
+            candidates: `[M, n]`, their embeddings: `embed_memory(sentences)["candidate"]`; None scores words first, and
+                sentences as sums of their words. That is less work for linear embeddings of few words.
 
         Returns:
             The scores at P hops.
@@ -285,7 +288,10 @@ class OutputMap(nnx.Module):
         supports = self.words.embed("support", chain)  # [P, n]
         before = jnp.cumsum(supports, axis=0) - supports
         queries = self.words.activate(self.words.embed("question", question)[None] + before)  # [P, n]
-        by_sentence = queries @ candidates.T  # [P, M]
+        if candidates is None:
+            by_sentence = self.words.match("candidate", queries) @ sentences.T  # [P, M]
+        else:
+            by_sentence = queries @ candidates.T
         if self.matches_words:
             bags = question[None] + jnp.cumsum(chain, axis=0) - chain  # [P, F]
             by_sentence = by_sentence + self._exact(queries, bags) @ sentences.T

@@ -120,7 +120,8 @@ def make_memnn_loss(
             unseen_key, key = jax.random.split(key)
             model = _with_unseen(model, batch.sentences, unseen, unseen_key)
         sentences = jax.vmap(model.features)(batch.sentences) if bags is None else bags  # [M, F]
-        candidates = model.output.embed_memory(sentences)["candidate"]  # [M, n]
+        words_first = _words_first(model, sentences.shape[1], batch)
+        candidates = None if words_first else model.output.embed_memory(sentences)["candidate"]  # [M, n]
         questions = jax.vmap(model.features)(batch.questions)  # [B, F]
         memory = batch.memory()
         keys = jax.random.split(key, len(batch))
@@ -130,6 +131,14 @@ def make_memnn_loss(
         return metrics["hops"] + metrics["answer"], metrics
 
     return loss_fn
+
+
+def _words_first(model: MemNN, num_features: int, batch: StoryBatch) -> bool:
+    """Whether scoring words, and sentences as sums of them, is less work than embedding each different sentence."""
+    words = model.output.words
+    queries, size = len(batch) * model.output.hops, words.weights.shape[2]
+    linear = words.layer is None and words.places is None
+    return linear and queries * num_features < size * (num_features + queries)
 
 
 def _with_unseen(model: MemNN, sentences: Array, unseen: float, key: Array) -> MemNN:
@@ -146,7 +155,7 @@ def example_loss(
     short_chains: str,
     same_text: str,
     sentences: Array,
-    candidates: Array,
+    candidates: Array | None,
     question: Array,
     memory: Memory,
     supports: Array,
@@ -161,7 +170,7 @@ def example_loss(
         short_chains: see `make_memnn_loss`.
         same_text: likewise.
         sentences: `[M, F]`, features of the different sentences.
-        candidates: `[M, n]`, their embeddings.
+        candidates: `[M, n]`, their embeddings; None where words are scored first.
         question: `[F]`, features.
         memory: N slots with rows of `sentences` as keys.
         supports: int32 `[P]`.
@@ -190,7 +199,7 @@ def _hop_losses(
     question: Array,
     memory: Memory,
     sentences: Array,
-    candidates: Array,
+    candidates: Array | None,
     chain: Array,
     found: Array,
     wrong: Array,
