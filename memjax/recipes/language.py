@@ -16,11 +16,11 @@ from memjax import data
 from memjax.data.ptb import END
 from memjax.errors import RunError
 from memjax.models import LanguageModel
-from memjax.recipes.fit import ReportFn, check_options, check_seeds, fit, restore_params, start_run
+from memjax.recipes.fit import ReportFn, check_options, check_seeds, restore_params, start_run
 from memjax.recipes.program import over_seeds
-from memjax.recipes.reading import STEPS_OF_A_PLAN, Course, begin, make_optimizer, make_plans, total
+from memjax.recipes.reading import STEPS_OF_A_PLAN, Course, begin, fit_course, make_optimizer, make_plans, total
 from memjax.recipes.reading_config import LanguageConfig
-from memjax.recipes.runs import Run, open_run, read_results
+from memjax.recipes.runs import Run, keep_results, open_run
 from memjax.recipes.texts import Words
 from memjax.training import (
     TextBatch,
@@ -31,10 +31,10 @@ from memjax.training import (
     make_planned_sums,
     make_step,
     make_window_steps,
+    make_window_sums,
     measure_language,
     with_params,
 )
-from memjax.training.files import write_json
 from memjax.typing import Array, PyTree
 
 #: Shapes that sentences are padded to; each is compiled.
@@ -51,8 +51,10 @@ class LanguageProgram:
     Attributes:
         model: the structure; it has no parameters of its own.
         init: `fn(seeds [R]) -> state`.
-        learn: `fn(shapes) -> fn((state, tapes), corpus, part) -> ((state, tapes), sums [R])`, jitted.
-        measure: `fn(shapes) -> fn(params, corpus, part, tapes) -> (sums [R], tapes)`, jitted.
+        learn: `fn(shapes) -> fn(state, (corpus, plan)) -> (state, sums [R])`, jitted; where the tape is carried,
+            `fn(()) -> fn((state, tapes), windows) -> ((state, tapes), sums [R])`.
+        measure: `fn(shapes) -> fn(params, (corpus, plan)) -> sums [R]`, jitted; where the tape is carried,
+            `fn(()) -> fn((params, tapes), windows) -> ((params, tapes), sums [R])`.
     """
 
     model: LanguageModel
@@ -96,33 +98,18 @@ def _program(config: LanguageConfig, num_words: int) -> LanguageProgram:
     @functools.lru_cache(maxsize=4)
     def learn_on(shapes: tuple[int, ...]) -> Any:
         if config.tape == "carried":
-            steps = make_window_steps(step)
-            return jax.jit(over_seeds(lambda carry, corpus: steps(carry, corpus)), donate_argnums=0)
+            return jax.jit(over_seeds(make_window_steps(step)), donate_argnums=0)
         planned = make_planned_steps(step, shapes)
         return jax.jit(over_seeds(lambda state, given: planned(state, *given)), donate_argnums=0)
 
     @functools.lru_cache(maxsize=4)
     def measure_on(shapes: tuple[int, ...]) -> Any:
         if config.tape == "carried":
-            return jax.jit(over_seeds(_measure_windows(measure)))
+            return jax.jit(over_seeds(make_window_sums(measure)))
         planned = make_planned_sums(measure, shapes)
         return jax.jit(over_seeds(lambda params, given: planned(params, *given)))
 
     return LanguageProgram(model, jax.jit(jax.vmap(init)), learn_on, measure_on)
-
-
-def _measure_windows(measure: Callable[[PyTree, TextBatch], dict[str, Any]]) -> Callable[[Any, TextBatch], Any]:
-    def run(carry: tuple[PyTree, Any], windows: TextBatch) -> tuple[tuple[PyTree, Any], dict[str, Array]]:
-        params, tapes = carry
-
-        def body(tapes: Any, window: TextBatch) -> tuple[Any, dict[str, Array]]:
-            sums = measure(params, window.replace(tapes=tapes))  # type: ignore[attr-defined]
-            return sums.pop("tapes"), sums
-
-        tapes, sums = jax.lax.scan(body, tapes, windows)
-        return (params, tapes), jax.tree.map(jnp.sum, sums)
-
-    return run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,11 +194,10 @@ def train_language_model(
     program = build_language_program(config, vocabulary)
     run = start_run(config, seeds, vocabulary, folder, resume, overwrite)
     course = _course(config, program, vocabulary, text, valid, len(seeds), seeds[0])
-    course = dataclasses.replace(course, tick=lambda done, metrics: report(done, config.epochs, metrics))
-    params = fit(course, config, seeds, None, run, tensorboard, report, steps=len(course))
+    params = fit_course(course, config, seeds, run, tensorboard, report)
     trained = TrainedLanguageModel(config, vocabulary, program, params)
     if run is not None:
-        write_json(run.results_path, {**read_results(run), "valid": trained.evaluate(valid)})
+        keep_results(run, "valid", lambda: trained.evaluate(valid))
     return trained
 
 
@@ -260,9 +246,7 @@ def evaluate_language_model(
     """
     run = open_run(folder)
     trained = _restore(run, data_folder)
-    results = trained.evaluate(trained.config.corpus.sentences(split))
-    write_json(run.results_path, {**read_results(run), split: results})
-    return results
+    return keep_results(run, split, lambda: trained.evaluate(trained.config.corpus.sentences(split)))
 
 
 def _course(
@@ -292,7 +276,7 @@ def _course(
             **shared,
             learn=learn,
             parts=lambda epoch: parts,
-            steps=sum(len(part.lengths) for part in parts),
+            steps=len(windows),
             padding=1 - float(windows.lengths.mean()) / config.window,
             enter=lambda state: (state, jax.tree.map(jnp.copy, tapes)),
             leave=lambda carry: carry[0],

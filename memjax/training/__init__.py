@@ -13,7 +13,13 @@ from memjax.training.labels import (
     measure_labels,
     scale_first_updates,
 )
-from memjax.training.language import TextBatch, make_language_loss, make_window_steps, measure_language
+from memjax.training.language import (
+    TextBatch,
+    make_language_loss,
+    make_window_steps,
+    make_window_sums,
+    measure_language,
+)
 from memjax.training.planned import Plan, make_planned_steps, make_planned_sums
 from memjax.training.ranking import make_memnn_loss
 from memjax.training.segments import SegmentBatch, make_segment_loss
@@ -59,6 +65,7 @@ __all__ = [
     "make_segment_loss",
     "make_step",
     "make_window_steps",
+    "make_window_sums",
     "measure_labels",
     "measure_language",
     "predict",

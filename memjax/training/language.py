@@ -4,15 +4,15 @@
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from flax import struct
 from jax.typing import DTypeLike
 
 from memjax.losses import word_loss
 from memjax.models import LanguageModel
-from memjax.training.state import ModelLossFn, StepFn, TrainState
-from memjax.typing import Array
+from memjax.training.planned import scan_kinds
+from memjax.training.state import ModelLossFn, StepFn
+from memjax.typing import Array, PyTree
 
 
 @struct.dataclass
@@ -61,15 +61,8 @@ def make_language_loss(dtype: DTypeLike | None = None) -> ModelLossFn:
     """
 
     def loss_fn(model: LanguageModel, batch: TextBatch, key: Array) -> tuple[Array, dict[str, Any]]:
-        hidden, tapes = model.read(batch.inputs, batch.lengths, batch.tapes, key=key)
-        weights = batch.counts.astype(jnp.promote_types(jnp.float32, hidden.dtype)).reshape(-1)
-        flat = hidden.reshape(-1, hidden.shape[2])
-        kernel, bias = model.output()
-        nats = word_loss(flat, kernel, bias, batch.targets.reshape(-1), weights, dtype=dtype)
-        metrics: dict[str, Any] = {"nats": nats, "words": weights.sum()}
-        if batch.tapes is not None:
-            metrics["tapes"] = tapes
-        return nats / len(batch), metrics
+        sums = _sums(model, batch, key, dtype)
+        return sums["nats"] / len(batch), sums
 
     return loss_fn
 
@@ -85,33 +78,55 @@ def measure_language(model: LanguageModel, batch: TextBatch) -> dict[str, Any]:
         `{"nats": scalar, "words": scalar}`, sums; and `tapes`, where the batch went on from some. Perplexity is
         exp(nats / words).
     """
-    hidden, tapes = model.read(batch.inputs, batch.lengths, batch.tapes)
+    return _sums(model, batch, None, None)
+
+
+def _sums(model: LanguageModel, batch: TextBatch, key: Array | None, dtype: DTypeLike | None) -> dict[str, Any]:
+    hidden, tapes = model.read(batch.inputs, batch.lengths, batch.tapes, key=key)
     weights = batch.counts.astype(jnp.promote_types(jnp.float32, hidden.dtype)).reshape(-1)
-    nats = word_loss(hidden.reshape(-1, hidden.shape[2]), *model.output(), batch.targets.reshape(-1), weights)
+    flat, (kernel, bias) = hidden.reshape(-1, hidden.shape[2]), model.output()
+    nats = word_loss(flat, kernel, bias, batch.targets.reshape(-1), weights, dtype=dtype)
     sums: dict[str, Any] = {"nats": nats, "words": weights.sum()}
     return sums if batch.tapes is None else {**sums, "tapes": tapes}
 
 
-def make_window_steps(
-    step: StepFn,
-) -> Callable[[tuple[TrainState, Any], TextBatch], tuple[tuple[TrainState, Any], dict[str, Array]]]:
+#: `fn((what stays, tapes), windows) -> ((what stays, tapes), sums)`; leaves of `windows` lead with the windows.
+WindowsFn = Callable[[tuple[Any, Any], TextBatch], tuple[tuple[Any, Any], dict[str, Array]]]
+
+
+def make_window_steps(step: StepFn) -> WindowsFn:
     """Makes the steps over windows of a text: each goes on from the tapes of the window before.
 
-    Gradients stay within a window.
+    Gradients stay within a window. A window without words is no step, and changes nothing.
 
     Args:
         step: of `make_step` with `make_language_loss`.
 
     Returns:
-        `fn((state, tapes), windows) -> ((state, tapes), sums)`, `windows` with leaves that lead with the windows.
+        `fn((state, tapes), windows) -> ((state, tapes), sums)`.
     """
+    return _over_windows(step)
 
-    def run(carry: tuple[TrainState, Any], windows: TextBatch) -> tuple[tuple[TrainState, Any], dict[str, Array]]:
-        def body(carry: tuple[TrainState, Any], window: TextBatch) -> tuple[tuple[TrainState, Any], dict[str, Array]]:
-            state, metrics = step(carry[0], window.replace(tapes=carry[1]))  # type: ignore[attr-defined]
-            return (state, metrics.pop("tapes")), metrics
 
-        carry, metrics = jax.lax.scan(body, carry, windows)
-        return carry, jax.tree.map(jnp.sum, metrics)
+def make_window_sums(measure: Callable[[PyTree, TextBatch], dict[str, Any]]) -> WindowsFn:
+    """Makes a measurement over windows of a text, as `make_window_steps` goes over them.
+
+    Args:
+        measure: `fn(params, batch) -> sums` with `tapes` among them, of `measure_language`.
+
+    Returns:
+        `fn((params, tapes), windows) -> ((params, tapes), sums)`.
+    """
+    return _over_windows(lambda params, window: (params, measure(params, window)))
+
+
+def _over_windows(fn: Callable[[Any, TextBatch], tuple[Any, dict[str, Any]]]) -> WindowsFn:
+    def one(carry: tuple[Any, Any], window: TextBatch) -> tuple[tuple[Any, Any], dict[str, Array]]:
+        kept, sums = fn(carry[0], window.replace(tapes=carry[1]))  # type: ignore[attr-defined]
+        return (kept, sums.pop("tapes")), sums
+
+    def run(carry: tuple[Any, Any], windows: TextBatch) -> tuple[tuple[Any, Any], dict[str, Array]]:
+        kinds = jnp.where(jnp.any(windows.lengths > 0, axis=1), 0, 1)
+        return scan_kinds([one], carry, kinds, windows)
 
     return run

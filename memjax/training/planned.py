@@ -52,7 +52,7 @@ def make_planned_steps(
             return step(state, corpus.take(rows, num_steps))
 
         branches = [partial(taught, int(num_steps)) for num_steps in shapes]
-        return _run(branches, state, plan)
+        return scan_kinds(branches, state, plan.kinds, plan.rows)
 
     return run
 
@@ -74,21 +74,36 @@ def make_planned_sums(
         def measured(num_steps: int, state: None, rows: Array) -> tuple[None, dict[str, Array]]:
             return state, measure(params, corpus.take(rows, num_steps))
 
-        return _run([partial(measured, int(num_steps)) for num_steps in shapes], None, plan)[1]
+        branches = [partial(measured, int(num_steps)) for num_steps in shapes]
+        return scan_kinds(branches, None, plan.kinds, plan.rows)[1]
 
     return run
 
 
-def _run(branches: Sequence[Callable[..., Any]], state: Any, plan: Plan) -> tuple[Any, dict[str, Array]]:
-    """Scans over a plan; the sums of what the steps give."""
-    nothing = jax.tree.map(
-        lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(branches[0], state, plan.rows[0])[1]
-    )
-    branches = [*branches, lambda state, rows: (state, nothing)]
+def scan_kinds(
+    branches: Sequence[Callable[[Any, Any], tuple[Any, dict[str, Array]]]], state: Any, kinds: Array, inputs: PyTree
+) -> tuple[Any, dict[str, Array]]:
+    """Scans over steps of several kinds.
 
-    def body(carry: tuple[Any, dict[str, Array]], planned: Plan) -> tuple[tuple[Any, dict[str, Array]], None]:
+    Args:
+        branches: `fn(state, input) -> (state, sums)`, one for each kind; all give sums of the same shapes.
+        state: before the first step.
+        kinds: int32 `[P]`, of each step; one more than there are branches: nothing, and the step changes nothing.
+        inputs: leaves lead with P.
+
+    Returns:
+        The state after the last step; the sums, added up.
+    """
+    first = jax.tree.map(lambda leaf: leaf[0], inputs)
+    shapes = jax.eval_shape(branches[0], state, first)[1]
+    nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    branches = [*branches, lambda state, given: (state, nothing)]
+
+    def body(
+        carry: tuple[Any, dict[str, Array]], step: tuple[Array, PyTree]
+    ) -> tuple[tuple[Any, dict[str, Array]], None]:
         state, sums = carry
-        state, found = jax.lax.switch(planned.kinds, branches, state, planned.rows)
+        state, found = jax.lax.switch(step[0], branches, state, step[1])
         return (state, jax.tree.map(jnp.add, sums, found)), None
 
-    return jax.lax.scan(body, (state, nothing), plan)[0]
+    return jax.lax.scan(body, (state, nothing), (kinds, inputs))[0]

@@ -105,3 +105,17 @@ def test_steps_over_windows_carry_the_tape():
         tapes = tapes_after
     close(scanned.params, alone.params)
     assert sums["words"] == sum(len(words) + 1 for words in SENTENCES)
+
+
+def test_windows_without_words_are_no_steps():
+    """Nothing moves, not even what an optimizer with momentum and decay would move."""
+    optimizer = optax.adamw(0.1, weight_decay=0.1)
+    run = jax.jit(make_window_steps(make_step(MODEL, optimizer, make_language_loss())))
+    cut = data.windows(data.encode_sequences(SENTENCES, WORDS), MARK, 2, 3)
+    filled = (np.pad(leaf, ((0, 2), *[(0, 0)] * (leaf.ndim - 1))) for leaf in (cut.inputs, cut.targets, cut.lengths))
+    windows = TextBatch(*map(jnp.asarray, filled))
+    start = (create_state(MODEL, optimizer, jax.random.key(0)), MODEL.empty_tapes(2, 1))
+    (padded, tapes), sums = run(start, windows)
+    (alone, tapes_alone), sums_alone = run(start, jax.tree.map(lambda leaf: leaf[: len(cut)], windows))
+    assert padded.step == alone.step == len(cut)
+    close((padded.params, tapes, sums), (alone.params, tapes_alone, sums_alone))
