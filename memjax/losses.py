@@ -124,12 +124,7 @@ def word_loss(
 def _word_loss(
     hidden: Array, kernel: Array, bias: Array, targets: Array, weights: Array, block: int, dtype: DTypeLike | None
 ) -> Array:
-    def one(args: tuple[Array, Array, Array]) -> Array:
-        scores = _scores(args[0], kernel, bias, dtype)
-        return jnp.sum(args[2] * (jax.nn.logsumexp(scores, axis=1) - _at(scores, args[1])))
-
-    blocks = _blocks((hidden, targets, weights), block)
-    return jax.lax.map(one, blocks).sum() if hidden.shape[0] else jnp.zeros(())
+    return -jnp.sum(weights * _log_probs(hidden, kernel, bias, targets, block, dtype))
 
 
 def _word_loss_fwd(
@@ -207,8 +202,12 @@ def word_log_probs(
     """
     _check_words(hidden, kernel, bias, targets, targets, block)
 
+    return _log_probs(hidden, kernel, bias, targets, block, None)
+
+
+def _log_probs(hidden: Array, kernel: Array, bias: Array, targets: Array, block: int, dtype: DTypeLike | None) -> Array:
     def one(args: tuple[Array, Array]) -> Array:
-        scores = _scores(args[0], kernel, bias, None)
+        scores = _scores(args[0], kernel, bias, dtype)
         return _at(scores, args[1]) - jax.nn.logsumexp(scores, axis=1)
 
     return jax.lax.map(one, _blocks((hidden, targets), block)).reshape(-1)[: hidden.shape[0]]

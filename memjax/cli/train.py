@@ -55,10 +55,6 @@ class Training:
                 report=report,
             )
 
-    def run(self) -> None:
-        """Runs the command."""
-        raise NotImplementedError
-
     def valid(self) -> dict[str, list[float]]:
         """What was measured on the validation split."""
         return read_json(self.run_folder / "results.json")["valid"]

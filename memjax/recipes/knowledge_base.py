@@ -16,10 +16,9 @@ from memjax.memory import Memory
 from memjax.models import FactMemNN
 from memjax.recipes.chains import Chains, MakeSearch, find_chains
 from memjax.recipes.knowledge import TrainedKnowledge, encode_facts, load_knowledge, restore_knowledge
-from memjax.recipes.runs import open_run, read_results
+from memjax.recipes.runs import keep_results, open_run
 from memjax.search import exact
 from memjax.training import Facts, with_params
-from memjax.training.files import write_json
 from memjax.typing import Array, PyTree
 
 #: Tokens of a question, at most.
@@ -229,7 +228,4 @@ def evaluate_knowledge(folder: Path, split: str = "test", data_folder: str | Non
     """
     run = open_run(folder)
     trained = restore_knowledge(run, data_folder)
-    kept = read_results(run)
-    results = measure_knowledge(trained, trained.config.corpus.questions(split))
-    write_json(run.results_path, {**kept, split: results})
-    return results
+    return keep_results(run, split, lambda: measure_knowledge(trained, trained.config.corpus.questions(split)))

@@ -12,11 +12,9 @@ import numpy as np
 
 from memjax import data
 from memjax.recipes.labelling import TrainedLabeller, load_labeller
+from memjax.recipes.reading import like_lengths
 from memjax.recipes.texts import Words
 from memjax.training import with_params
-
-#: Lines that are read side by side.
-LINES = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,9 +87,8 @@ class Labeller:
             return []
         parts = [data.encode_sequences(part, self.vocabulary) for part in zip(*texts, strict=True)]
         longest = np.max([part.lengths for part in parts], axis=0)
-        buckets = data.bucket_lengths(longest, _powers_of_two(int(longest.max())))
         found = np.zeros((len(texts), len(self.names)))
-        for batch in data.plan_batches(buckets, LINES if len(texts) > 1 else 1):
+        for batch in like_lengths(longest):
             inputs = _inputs([part.take(batch.rows, batch.num_steps) for part in parts])
             rows = batch.rows[batch.rows >= 0]
             found[rows] = np.asarray(self._program.probabilities(self._params, inputs))[: len(rows)]
@@ -121,14 +118,6 @@ class Labeller:
         unknown = tuple(word for word in words if word not in self.vocabulary)
         shares = {name: float(share) for name, share in zip(self.names, probabilities, strict=True)}
         return Label(self.names[int(probabilities.argmax())], shares, unknown)
-
-
-def _powers_of_two(longest: int) -> list[int]:
-    """8, 16, .. up to the first that is long enough."""
-    powers = [8]
-    while powers[-1] < longest:
-        powers.append(2 * powers[-1])
-    return powers
 
 
 def _inputs(parts: list[data.Sequences]) -> tuple[jax.Array, ...]:

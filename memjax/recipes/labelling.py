@@ -16,11 +16,11 @@ from flax import nnx
 from memjax import data
 from memjax.errors import RunError
 from memjax.models import SentencePairMatcher, SequenceClassifier
-from memjax.recipes.fit import ReportFn, check_options, check_seeds, fit, restore_params, start_run
+from memjax.recipes.fit import ReportFn, check_options, check_seeds, restore_params, start_run
 from memjax.recipes.program import over_seeds
-from memjax.recipes.reading import Course, begin, make_optimizer, make_plans, total
+from memjax.recipes.reading import Course, begin, fit_course, make_optimizer, make_plans, total
 from memjax.recipes.reading_config import InferenceConfig, LabellingConfig, SentimentConfig
-from memjax.recipes.runs import Run, open_run, read_results
+from memjax.recipes.runs import Run, keep_results, open_run
 from memjax.recipes.texts import LabelledTexts, find_vectors
 from memjax.training import (
     FirstUpdates,
@@ -36,7 +36,6 @@ from memjax.training import (
     scale_first_updates,
     with_params,
 )
-from memjax.training.files import write_json
 from memjax.typing import NUM_SPECIAL, UNKNOWN, Array, PyTree
 
 #: Shapes that texts are padded to; each is compiled.
@@ -214,13 +213,12 @@ def train_labeller(
     texts, valid = config.corpus.texts("train"), config.corpus.texts("valid")
     vocabulary = data.Vocabulary.build([*texts.words(), *_words_of_file(config)])
     program = build_labelling_program(config, vocabulary)
-    course = _course(config, program, vocabulary, texts, valid, seeds)
-    course = dataclasses.replace(course, tick=lambda done, metrics: report(done, config.epochs, metrics))
     run = start_run(config, seeds, vocabulary, folder, resume, overwrite)  # type: ignore[arg-type]
-    params = fit(course, config, seeds, None, run, tensorboard, report, steps=len(course))  # type: ignore[arg-type]
+    course = _course(config, program, vocabulary, texts, valid, seeds)
+    params = fit_course(course, config, seeds, run, tensorboard, report)
     trained = TrainedLabeller(config, vocabulary, program, params)
     if run is not None:
-        write_json(run.results_path, {**read_results(run), "valid": trained.evaluate(valid)})
+        keep_results(run, "valid", lambda: trained.evaluate(valid))
     return trained
 
 
@@ -262,9 +260,7 @@ def evaluate_labeller(folder: Path, split: str = "test", data_folder: str | None
     """
     run = open_run(folder)
     trained = _restore(run, data_folder)
-    results = trained.evaluate(trained.config.corpus.texts(split))
-    write_json(run.results_path, {**read_results(run), split: results})
-    return results
+    return keep_results(run, split, lambda: trained.evaluate(trained.config.corpus.texts(split)))
 
 
 def encode_texts(texts: LabelledTexts, vocabulary: data.Vocabulary, num_labels: int) -> tuple[Any, np.ndarray]:

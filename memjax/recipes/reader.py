@@ -3,18 +3,20 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from memjax import _checks
+from memjax import _checks, data
 from memjax.data.ptb import END
 from memjax.models import LanguageModel
 from memjax.nn import LSTMN
 from memjax.recipes.language import TrainedLanguageModel, load_language_model
+from memjax.recipes.reading import like_lengths
 from memjax.training import with_params
 from memjax.typing import NUM_SPECIAL, Array
 
@@ -99,7 +101,7 @@ class Reader:
         _checks.above_zero("temperature", temperature)
         _checks.at_least_zero("top_k", top_k)
         words = prompt.split()
-        tokens = jnp.asarray([self._end, *self._encode(words)], jnp.int32)
+        tokens = jnp.asarray([self._end, *self.vocabulary.encode(self._known(words))], jnp.int32)
         top_k = min(top_k or len(self.vocabulary), len(self.vocabulary) - NUM_SPECIAL)
         drawn = _generate(self.model, tokens, jax.random.key(seed), temperature, max_words, top_k)
         added = np.asarray(drawn).tolist()
@@ -113,20 +115,24 @@ class Reader:
         Args:
             sentence: words between spaces.
         """
-        return next(self.score_all([sentence]))
+        return self.score_all([sentence])[0]
 
-    def score_all(self, sentences: Sequence[str]) -> Iterator[ScoredWords]:
-        """How probable the words of sentences are; see `score`."""
-        ids = [self._encode(sentence.split()) for sentence in sentences]
-        longest = max(map(len, ids), default=0)
-        width = -(-(longest + 1) // 16) * 16  # few shapes
-        for row in ids:
-            targets = np.zeros(width, np.int32)
-            targets[: len(row) + 1] = [*row, self._end]
-            inputs = np.append(self._end, targets[:-1])
-            found = np.asarray(_log_probs(self.model, jnp.asarray(inputs)[None], jnp.asarray(targets)[None]))[0]
-            count = len(row) + 1
-            yield ScoredWords(tuple(self.vocabulary.decode(targets[:count].tolist())), tuple(map(float, found[:count])))
+    def score_all(self, sentences: Sequence[str]) -> list[ScoredWords]:
+        """How probable the words of sentences are, those of like length read side by side; see `score`."""
+        if not sentences:
+            return []
+        words = [self._known(sentence.split()) for sentence in sentences]
+        inputs, targets = data.next_words(data.encode_sequences(words, self.vocabulary), self._end)
+        scored: list[Any] = [None] * len(words)
+        for batch in like_lengths(targets.lengths):
+            given, following = (part.take(batch.rows, batch.num_steps).tokens for part in (inputs, targets))
+            found = np.asarray(_log_probs(self.model, jnp.asarray(given), jnp.asarray(following)))
+            for row, tokens, log_probs in zip(batch.rows, following, found, strict=True):
+                if row >= 0:
+                    count = targets.lengths[row]
+                    said = tuple(self.vocabulary.decode(tokens[:count].tolist()))
+                    scored[row] = ScoredWords(said, tuple(map(float, log_probs[:count])))
+        return scored
 
     def attention(self, sentence: str) -> tuple[tuple[str, ...], np.ndarray]:
         """What each word of a sentence attends to.
@@ -143,14 +149,14 @@ class Reader:
         """
         if not isinstance(self.model.core, LSTMN):
             raise ValueError("core: expected an LSTMN to show the attention of, got an LSTM; plot another run")
-        tokens = jnp.asarray([self._end, *self._encode(sentence.split())], jnp.int32)[None]
+        tokens = jnp.asarray([self._end, *self.vocabulary.encode(self._known(sentence.split()))], jnp.int32)[None]
         maps = self.model.core.attention(self.model.embedding(tokens))  # [L, 1, T, T]
         return (END, *sentence.split()), np.asarray(maps[:, 0])
 
-    def _encode(self, words: Sequence[str]) -> list[int]:
-        """Token ids; a word is tried in lower case too, and is a rare one where it is not known."""
+    def _known(self, words: Sequence[str]) -> list[str]:
+        """The words as the model knows them: in lower case where only that is known; a rare word where it is not."""
         known = [word if word in self.vocabulary else word.lower() for word in words]
-        return self.vocabulary.encode([word if word in self.vocabulary else RARE for word in known])
+        return [word if word in self.vocabulary else RARE for word in known]
 
 
 @jax.jit

@@ -12,12 +12,17 @@ import numpy as np
 import optax
 from flax import struct
 
-from memjax.data import Batch
+from memjax.data import Batch, bucket_lengths, plan_batches
+from memjax.recipes.fit import ReportFn, fit
+from memjax.recipes.runs import Run
 from memjax.training import Plan, TrainState
 from memjax.typing import Array, PyTree
 
 #: Steps between two signs of life of the progress bar.
 STEPS_OF_A_PLAN = 32
+
+#: Texts that a model in use reads side by side.
+LINES = 32
 
 
 @struct.dataclass
@@ -72,10 +77,6 @@ class Course:
     leave: Callable[[Any], TrainState] = lambda carry: carry
     tick: Callable[[float, dict[str, Array]], None] = lambda done, metrics: None
 
-    def __len__(self) -> int:
-        """Optimizer steps of an epoch."""
-        return self.steps
-
     def init(self, seeds: Array) -> ReadingState:
         """The state before the first step."""
         return begin(self.start)(seeds)
@@ -125,6 +126,14 @@ def _settle(state: ReadingState, valid: Array, decay: float, significant: float)
     return ReadingState(train, params, jnp.where(better, valid, state.best))
 
 
+def fit_course(
+    course: Course, config: Any, seeds: tuple[int, ...], run: Run | None, tensorboard: bool, report: ReportFn
+) -> PyTree:
+    """Trains to the last epoch, with signs of life within each; see `memjax.recipes.fit.fit`."""
+    course = dataclasses.replace(course, tick=lambda done, metrics: report(done, config.epochs, metrics))
+    return fit(course, config, seeds, None, run, tensorboard, report, steps=course.steps)
+
+
 def make_optimizer(
     name: str, learning_rate: float, clip_norm: float, weight_decay: float = 0.0
 ) -> optax.GradientTransformation:
@@ -158,6 +167,25 @@ def make_plans(batches: Sequence[Batch], shapes: Sequence[int], steps: int = STE
     return [
         Plan(jnp.asarray(kinds[i : i + steps]), jnp.asarray(rows[i : i + steps])) for i in range(0, len(kinds), steps)
     ]
+
+
+def like_lengths(lengths: np.ndarray) -> list[Batch]:
+    """Batches of texts of like length, for a model in use: few shapes, the same ones whatever the texts.
+
+    Args:
+        lengths: int `[Q]`, words of each text.
+
+    Returns:
+        Batches of `LINES` texts, or of one where there is one only, padded to a power of two.
+
+    Example:
+        >>> [batch.num_steps for batch in like_lengths(np.array([3, 9, 4]))]
+        [16]
+    """
+    powers = [8]
+    while powers[-1] < lengths.max():
+        powers.append(2 * powers[-1])
+    return plan_batches(bucket_lengths(lengths, powers), LINES if len(lengths) > 1 else 1)
 
 
 def total(sums: Iterable[dict[str, Array]]) -> dict[str, np.ndarray]:

@@ -3,8 +3,9 @@
 
 import dataclasses
 import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from memjax import data
 from memjax.errors import DataError, RunError
@@ -12,6 +13,8 @@ from memjax.recipes import config as config_lib
 from memjax.recipes.config import Config
 from memjax.training.checkpoints import Checkpoints, describe_difference
 from memjax.training.files import read_json, write_json, write_text
+
+Results = TypeVar("Results")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,4 +151,24 @@ def read_results(run: Run) -> dict[str, Any]:
     results = read_json(run.results_path)
     if not isinstance(results, dict):
         raise DataError("expected a JSON object; remove the file, evaluation writes it again", run.results_path)
+    return results
+
+
+def keep_results(run: Run, split: str, measure: Callable[[], Results]) -> Results:
+    """Measures a split, and writes what was found into `results.json`, beside what was found before.
+
+    Args:
+        run: the run.
+        split: its name.
+        measure: called when it is known that the file can be read.
+
+    Returns:
+        What `measure` returned.
+
+    Raises:
+        DataError: if the file is damaged.
+    """
+    kept = read_results(run)
+    results = measure()
+    write_json(run.results_path, {**kept, split: results})
     return results

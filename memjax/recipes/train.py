@@ -15,9 +15,8 @@ from memjax.recipes.corpora import Babi, BabiTasks, Splits, Tasks, Told, load_sp
 from memjax.recipes.fit import ReportFn, check_options, check_seeds, fit, restore_params, start_run
 from memjax.recipes.joint import evaluate_tasks, join, num_steps
 from memjax.recipes.program import Program, build_program, encode, encode_taught
-from memjax.recipes.runs import Run, open_run, read_results
+from memjax.recipes.runs import Run, keep_results, open_run
 from memjax.recipes.segmenting import TrainedSegmenter, fit_segmenter, load_segmenter
-from memjax.training.files import write_json
 from memjax.typing import Array, PyTree
 
 
@@ -137,7 +136,7 @@ def train(
         params = fit(program, config, seeds, corpus, run, tensorboard, report)
     trained = Trained(config, splits.vocabulary, program, params, segmenter)
     if run is not None and splits.valid:
-        write_json(run.results_path, {**read_results(run), "valid": trained.evaluate(splits.valid)})
+        keep_results(run, "valid", lambda: trained.evaluate(splits.valid))
     return trained
 
 
@@ -182,7 +181,4 @@ def evaluate(folder: Path, split: str = "test", data_folder: str | None = None) 
     trained = _restore(run, data_folder)
     corpus = trained.config.corpus
     examples = load_test(corpus) if split == "test" else corpus.examples(split)
-    kept = read_results(run)
-    results = trained.evaluate(examples)
-    write_json(run.results_path, {**kept, split: results})
-    return results
+    return keep_results(run, split, lambda: trained.evaluate(examples))
