@@ -178,6 +178,16 @@ def beam_hops(query, mem):
     )
 
 
+def soft_hops(query, mem):
+    return addressing.soft_hops(
+        query,
+        mem,
+        hops=3,
+        score_fn=lambda query, key, hop: (hop + 1) * scoring.inner_product(query, key),
+        follow_fn=lambda query, read, hop: query + read,
+    )
+
+
 def lstmn_weights(rng, dtype):
     draw = lambda *shape: vector(*shape)(rng, dtype)  # noqa: E731
     gates = draw(D, 4 * H), draw(H, 4 * H)
@@ -377,6 +387,16 @@ CASES = {
     ),
     "addressing.beam_hops": Case(beam_hops, hop_args, (0,)),
     "addressing.hard_hops": Case(partial(hard_hops, in_time_order, True), hop_args, (0,)),
+    "addressing.soft_hops": Case(soft_hops, draw(vector(D), memory(vector(D), vector(D))), (0,)),
+    "addressing.read_values": Case(
+        lambda weights, mem: addressing.read_values(weights, mem, 0),
+        draw(vector(N), memory(vector(D), vector(D))),
+        (0,),
+    ),
+    "addressing.weigh_softmax": Case(
+        lambda scores, where: addressing.weigh_softmax(scores, where, 2.0), draw(vector(N), flags(N)), (0,)
+    ),
+    "addressing.weigh_linear": Case(addressing.weigh_linear, draw(vector(N), flags(N)), (0,)),
     "nn.Dictionaries": Case(
         with_module(dictionaries, lambda module, bag, vec: (module.embed("a", bag), module.match("b", vec))),
         draw(parameters(dictionaries), vector(W), vector(D)),
@@ -511,6 +531,7 @@ CASES = {
 #: Not functions of arrays: containers of results, sizes, places.
 NOT_PARTS = {
     "addressing.Hops",
+    "addressing.SoftHops",
     "nn.EmbeddingForm",
     "nn.ExactMatch",
     "hashing.Index",
