@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """I, the input feature map: from tokens to features."""
 
+from typing import Literal, get_args
+
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from memjax import _checks
 from memjax.typing import NUM_SPECIAL, PAD, Array
+
+#: How the words of a sentence count: all alike, or by their place: as the paper prints it, or as its code has it.
+PositionForm = Literal["none", "printed", "released"]
 
 
 def bag_of_words(tokens: Array, num_words: int, dtype: DTypeLike = jnp.float32) -> Array:
@@ -71,6 +76,74 @@ def bag_of_places(tokens: Array, num_words: int, places: int, dtype: DTypeLike =
     place = -(-position * places // jnp.maximum(position[-1], 1))  # ceil
     words = jax.nn.one_hot(tokens - NUM_SPECIAL, num_words, dtype=dtype)  # [S, W]
     return (jax.nn.one_hot(place - 1, places, dtype=dtype).T @ words).reshape(-1)
+
+
+def position_bags(
+    tokens: Array, num_words: int, form: PositionForm = "printed", longest: int = 1, dtype: DTypeLike = jnp.float32
+) -> Array:
+    """Counts the words of a sentence in two ways, from which a position encoding is made of any size.
+
+    The weight l_kj of word j in feature k is a sum of two terms, of which one does not depend on k and the other is
+    a line in k. So the sentence's embedding is `bags[0] @ A + line * (bags[1] @ A)`, with the line of `position_line`:
+    counts that are made once, and a product.
+
+    Args:
+        tokens: int `[S]`, ids. Unknown words take a place and count nowhere.
+        num_words: W.
+        form: `"printed"`, l_kj = (1 - j/J) - (k/d)(1 - 2j/J); `"released"`, 1 + 4 (k - (d+1)/2)(j - (J+1)/2) / (d J),
+            as the authors' code has it; or `"none"`, l_kj = 1.
+        longest: J of `"released"`, words of the longest sentence of the corpus; the printed J is the sentence's own.
+        dtype: of the result.
+
+    Returns:
+        `[2, W]` of `dtype`.
+
+    Raises:
+        ValueError: if `tokens` has another rank, a size is below 1, or there is no such form.
+
+    Example:
+        >>> position_bags(jnp.array([2, 3, 0]), num_words=3)
+        Array([[0.5, 0. , 0. ],
+               [0. , 1. , 0. ]], dtype=float32)
+
+    Reference: Sukhbaatar et al. 2015, section 4.1, position encoding.
+    Departs from the paper: `"released"`.
+    """
+    _checks.positive("num_words", num_words)
+    _checks.positive("longest", longest)
+    _checks.one_of("form", form, get_args(PositionForm))
+    _checks.rank("tokens", tokens, 1, "[S]")
+    place = jnp.cumsum(tokens != PAD).astype(dtype)  # j, of words
+    size = jnp.maximum(place[-1], 1)
+    if form == "none":
+        parts = jnp.stack([jnp.ones_like(place), jnp.zeros_like(place)])
+    elif form == "printed":
+        parts = jnp.stack([1 - place / size, 2 * place / size - 1])
+    else:
+        parts = jnp.stack([jnp.ones_like(place), 4 * (place - (longest + 1) / 2) / longest])
+    return parts @ jax.nn.one_hot(tokens - NUM_SPECIAL, num_words, dtype=dtype)  # [2, W]
+
+
+def position_line(features: int, form: PositionForm = "printed", dtype: DTypeLike = jnp.float32) -> Array:
+    """What the second of `position_bags` is multiplied with in each feature.
+
+    Args:
+        features: d.
+        form: as of `position_bags`.
+        dtype: of the result.
+
+    Returns:
+        `[d]`: k/d, or (k - (d+1)/2) / d for `"released"`.
+
+    Example:
+        >>> position_line(4)
+        Array([0.25, 0.5 , 0.75, 1.  ], dtype=float32)
+
+    Reference: Sukhbaatar et al. 2015, section 4.1.
+    """
+    _checks.positive("features", features)
+    line = jnp.arange(1, features + 1, dtype=dtype)
+    return (line - (features + 1) / 2 if form == "released" else line) / features
 
 
 def context_bags(sentences: Array, num_words: int, dtype: DTypeLike = jnp.float32) -> Array:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from memjax.errors import DataError
-from memjax.recipes import Answerer, KnowledgeBase, KnowledgeReply, Listener, Reply, load
+from memjax.recipes import Answerer, KnowledgeBase, KnowledgeReply, Listener, Reply, Trained, load_answering
 
 HELP = "Tell me statements, one a line; ask with a line that ends in ?. Empty line or Ctrl-D: leave. /forget: forget."
 
@@ -130,8 +130,9 @@ def read_story(path: Path) -> list[str]:
 def ask(folder: Path, story: Path | None, picture: Path | None, num_slots: int | None) -> None:
     """Reads a story, if there is one, then talks at the terminal or reads standard input."""
     lines = [] if story is None else read_story(story)
-    trained = load(folder)
-    answerer = Answerer(trained, num_slots) if trained.segmenter is None else Listener(trained, num_slots)
+    trained = load_answering(folder)
+    hears = isinstance(trained, Trained) and trained.segmenter is not None
+    answerer = Listener(trained, num_slots) if hears else Answerer(trained, num_slots)  # type: ignore[arg-type]
     for line in lines:
         print(line)
         for shown in converse(answerer, [line], picture):

@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from memjax.cli.report import print_accuracy, print_hits, print_labels, print_perplexity
-from memjax.cli.train import Train, Training, start_of_training
+from memjax.cli.train import Train, TrainEndToEnd, Training, start_of_training
 from memjax.errors import DataError, RunError
 from memjax.recipes import (
+    EndToEndConfig,
     KnowledgeConfig,
     Labeller,
     LabellingConfig,
     LanguageConfig,
     Reader,
     evaluate,
+    evaluate_end_to_end,
     evaluate_knowledge,
     evaluate_labeller,
     evaluate_language_model,
@@ -57,6 +59,8 @@ class Evaluate:
         config = open_run(self.run_folder).config
         if isinstance(config, KnowledgeConfig):
             print_hits(self.split, evaluate_knowledge(self.run_folder, self.split, self.data))
+        elif isinstance(config, EndToEndConfig):
+            print_accuracy(self.split, evaluate_end_to_end(self.run_folder, self.split, self.data))
         elif isinstance(config, LanguageConfig):
             print_perplexity(self.split, evaluate_language_model(self.run_folder, self.split, self.data))
         elif isinstance(config, LabellingConfig):
@@ -204,7 +208,7 @@ def main(args: Sequence[str] | None = None) -> int:
     if args[:1] == ["train"] and not isinstance(start, Train):
         del args[1]  # the corpus, which decided which configuration there is
     kind: Any = type(start)
-    several = () if isinstance(start, Train) else (tyro.conf.AvoidSubcommands,)
+    several = () if isinstance(start, Train | TrainEndToEnd) else (tyro.conf.AvoidSubcommands,)
     train_command: Any = Annotated[(kind, *several, tyro.conf.subcommand("train", default=start))]
     commands = (
         Annotated[Demo, tyro.conf.subcommand("demo")]

@@ -14,8 +14,8 @@ def print_labels(split: str, results: dict[str, list[float]]) -> None:
 
 def print_accuracy(split: str, results: dict[str, list[float]]) -> None:
     """Says what a run over stories reached on a split."""
-    accuracy, supports = results["accuracy"][0], results["supports"][0]
-    print(f"{split}: {accuracy:.2f} % of the answers right, {supports:.2f} % of the supporting facts found in order")
+    more = f", {results['supports'][0]:.2f} % of the supporting facts found in order" if "supports" in results else ""
+    print(f"{split}: {results['accuracy'][0]:.2f} % of the answers right{more}")
     for name, values in results.items():  # of several tasks, each
         if name.startswith("task "):
             print(f"  {name}: {values[0]:.2f} %")

@@ -10,16 +10,20 @@ from typing import Any, Literal
 
 from memjax.cli.report import print_accuracy, print_hits, print_labels, print_perplexity
 from memjax.recipes import (
+    END_TO_END_RECIPES,
     READING_RECIPES,
     RECIPES,
     AnsweringConfig,
+    EndToEndConfig,
     InferenceConfig,
     KnowledgeConfig,
     LanguageConfig,
     SentimentConfig,
+    evaluate_end_to_end,
     evaluate_knowledge,
     progress,
     train,
+    train_end_to_end,
     train_knowledge,
     train_labeller,
     train_language_model,
@@ -68,8 +72,8 @@ class Training:
 class Train(Training):
     """Train a Memory Network over stories and keep it in a run folder.
 
-    Others: `memjax train metaqa --help` (a knowledge base), `ptb` and `text` (language models), `sst` and `snli`
-    (labels of sentences and of pairs).
+    Others: `memjax train end-to-end --help` (soft reads over stories), `metaqa` (a knowledge base), `ptb` and `text`
+    (language models), `sst` and `snli` (labels of sentences and of pairs).
     """
 
     config: AnsweringConfig
@@ -81,6 +85,22 @@ class Train(Training):
         self.fit(train)
         if self.config.corpus.has_valid:
             print_accuracy("valid", self.valid())
+        self.say_next("ask")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainEndToEnd(Training):
+    """Train an end-to-end Memory Network over stories, which learns what to read from the answers alone."""
+
+    config: EndToEndConfig
+    recipe: Literal["default", "released", "joint"] = "default"
+    """Where the flags below start from: the paper's training, what its code does otherwise, or one model for all."""
+
+    def run(self) -> None:
+        """Runs the command."""
+        self.fit(train_end_to_end)
+        split = "valid" if "valid" in read_json(self.run_folder / "results.json") else "train"
+        print_accuracy(split, evaluate_end_to_end(self.run_folder, split, getattr(self.config.corpus, "data", None)))
         self.say_next("ask")
 
 
@@ -140,11 +160,13 @@ def start_of_training(args: Sequence[str]) -> Training:
     corpus = args[1] if args[:1] == ["train"] and len(args) > 1 else ""
     if corpus == "metaqa":
         return TrainKnowledge(KnowledgeConfig())
-    recipes: dict[str, Any] = READING_RECIPES.get(corpus, RECIPES)
+    recipes: dict[str, Any] = {**READING_RECIPES, "end-to-end": END_TO_END_RECIPES}.get(corpus, RECIPES)
     early = argparse.ArgumentParser(prog="memjax train", add_help=False, allow_abbrev=False)
     early.add_argument("--recipe", choices=list(recipes), default="default")
     recipe: Any = early.parse_known_args(args)[0].recipe
     config = recipes[recipe]
+    if isinstance(config, EndToEndConfig):
+        return TrainEndToEnd(config, recipe=recipe)
     if isinstance(config, LanguageConfig):
         return TrainLanguageModel(config, recipe=recipe)
     if isinstance(config, SentimentConfig | InferenceConfig):

@@ -4,6 +4,7 @@
 from memjax.models._readers import CORES, Core
 from memjax.models.facts import FactMemNN, FactQuery
 from memjax.models.language_model import LanguageModel
+from memjax.models.memn2n import Activation, MemN2N, SoftAnswer, Tying
 from memjax.models.memnn import MAX_ADAPTIVE_HOPS, Answer, HopScores, MemNN, OutputMap, candidates_of
 from memjax.models.responders import WordResponder, supporting_memory
 from memjax.models.segmenter import Cuts, Hearing, Segmenter
@@ -17,6 +18,7 @@ __all__ = [
     "COMPARISONS",
     "CORES",
     "FUSIONS",
+    "Activation",
     "Answer",
     "Compare",
     "Core",
@@ -27,6 +29,7 @@ __all__ = [
     "Hearing",
     "HopScores",
     "LanguageModel",
+    "MemN2N",
     "MemNN",
     "OutputMap",
     "Segmenter",
@@ -35,6 +38,8 @@ __all__ = [
     "SentenceResponder",
     "Sentences",
     "SequenceClassifier",
+    "SoftAnswer",
+    "Tying",
     "WordResponder",
     "candidates_of",
     "join_sentences",

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a configuration to a trained model to use."""
 
-from memjax.recipes.answerer import Answerer, Reply, Support
+from memjax.recipes.answerer import Answerer, Reply, Support, load_answering
 from memjax.recipes.baseline import TrainedBaseline, train_baseline
 from memjax.recipes.config import (
     ADAPTIVE,
@@ -24,6 +24,13 @@ from memjax.recipes.corpora import (
     load_test,
     splits_of,
 )
+from memjax.recipes.end_to_end import (
+    TrainedEndToEnd,
+    evaluate_end_to_end,
+    load_end_to_end,
+    train_end_to_end,
+)
+from memjax.recipes.end_to_end_config import END_TO_END_RECIPES, EndToEndConfig
 from memjax.recipes.knowledge import TrainedKnowledge, load_knowledge, train_knowledge
 from memjax.recipes.knowledge_base import KnowledgeBase, KnowledgeReply, evaluate_knowledge, measure_knowledge
 from memjax.recipes.labeller import Label, Labeller
@@ -51,6 +58,13 @@ from memjax.recipes.train import Trained, evaluate, load, train
 
 __all__ = [
     "ADAPTIVE",
+    "END_TO_END_RECIPES",
+    "EndToEndConfig",
+    "TrainedEndToEnd",
+    "evaluate_end_to_end",
+    "load_answering",
+    "load_end_to_end",
+    "train_end_to_end",
     "PAPER",
     "RECIPES",
     "STRONGEST",

@@ -10,7 +10,10 @@ import numpy as np
 
 from memjax import data
 from memjax.memory import Memory, empty
+from memjax.recipes.end_to_end import TrainedEndToEnd, load_end_to_end
+from memjax.recipes.end_to_end_config import EndToEndConfig
 from memjax.recipes.program import MAX_SENTENCE
+from memjax.recipes.runs import open_run
 from memjax.recipes.train import Trained, load
 from memjax.typing import NUM_SPECIAL, PAD, UNKNOWN, Array
 
@@ -23,7 +26,7 @@ class Support:
         text: what was told.
         told: how many statements were told before it.
         row: where it stands in `Reply.statements`.
-        score: s_O of its hop; comparable within a hop only.
+        score: s_O of its hop; comparable within a hop only. Of an end-to-end model its weight, from 0 to 1.
     """
 
     text: str
@@ -38,7 +41,7 @@ class Reply:
 
     Attributes:
         answer: words, separated by spaces; empty where there is no memory to answer from.
-        supports: the memories found, in the order of the hops.
+        supports: the memories found, in the order of the hops; of an end-to-end model what each hop read most of.
         unknown: words of the question that training never met: left out, or known by the words around them.
         scores: `[P, n]`, the score at each hop of each statement in memory; nan where it could not be found.
         statements: the n statements in memory, oldest first.
@@ -51,6 +54,16 @@ class Reply:
     statements: tuple[str, ...]
 
 
+def load_answering(folder: Path) -> Trained | TrainedEndToEnd:
+    """Loads the models of a run over stories, of whichever kind.
+
+    Raises:
+        RunError: if there is no run, or no checkpoint in it.
+    """
+    kind = load_end_to_end if isinstance(open_run(folder).config, EndToEndConfig) else load
+    return kind(folder)
+
+
 class Answerer:
     """Holds a memory and a trained model; `tell` writes, `ask` reads.
 
@@ -58,9 +71,9 @@ class Answerer:
     are embedded once, when they are told.
 
     Args:
-        trained: of `memjax.recipes.train` or `load`.
+        trained: of `memjax.recipes.train` or `train_end_to_end`, or loaded.
         num_slots: statements that it remembers; by default as many as a question of its corpus saw, 512 for bAbI.
-        seed_index: which of the models that were trained side by side.
+        seed_index: which of the models that were trained side by side; by default the one that was chosen.
 
     Raises:
         ValueError: if there is no such model.
@@ -78,8 +91,9 @@ class Answerer:
         ('office', 'Joe teleported to the office.')
     """
 
-    def __init__(self, trained: Trained, num_slots: int | None = None, seed_index: int = 0):
+    def __init__(self, trained: Trained | TrainedEndToEnd, num_slots: int | None = None, seed_index: int | None = None):
         num_models = jax.tree.leaves(trained.params)[0].shape[0]
+        seed_index = trained.chosen if seed_index is None else seed_index
         if not 0 <= seed_index < num_models:
             raise ValueError(f"seed_index: expected 0 to {num_models - 1}, got {seed_index}")
         self.vocabulary = trained.vocabulary
@@ -89,21 +103,19 @@ class Answerer:
         self._size = MAX_SENTENCE * self.vocabulary.longest_ngram
         tokens = jax.ShapeDtypeStruct((self._size,), jnp.int32)
         key = jax.eval_shape(self._program.model.embed, tokens)
-        if num_slots is None:
-            num_slots = getattr(trained.config.corpus, "window", 512)
-        self._memory = empty(num_slots, key, tokens)
+        self._memory = empty(trained.num_slots if num_slots is None else num_slots, key, tokens)
         self._told: dict[int, str] = {}  # by write time; those in memory only
         self._count = 0
 
     @classmethod
-    def load(cls, folder: str | Path, num_slots: int | None = None, seed_index: int = 0) -> "Answerer":
+    def load(cls, folder: str | Path, num_slots: int | None = None, seed_index: int | None = None) -> "Answerer":
         """Loads a model of a run folder, with an empty memory.
 
         Raises:
             RunError: if there is no run, or no checkpoint in it.
             ValueError: if the run has no such model.
         """
-        return cls(load(Path(folder)), num_slots, seed_index)
+        return cls(load_answering(Path(folder)), num_slots, seed_index)
 
     @property
     def memory(self) -> Memory:
@@ -183,7 +195,7 @@ class Answerer:
     def _ids(self, text: str) -> list[int]:
         words = data.tokenize(text)
         ids = self.vocabulary.features(words)
-        if self._program.model.output.words.contexts is not None:
+        if self._program.learns_words:
             ids = [self._id_of_new(word) if id_ == UNKNOWN else id_ for word, id_ in zip(words, ids, strict=True)]
         return ids + [PAD] * (self._size - len(ids))
 

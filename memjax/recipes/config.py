@@ -9,6 +9,7 @@ from memjax import _checks
 from memjax.errors import DataError
 from memjax.models import MAX_ADAPTIVE_HOPS
 from memjax.recipes.corpora import Babi, BabiTasks, Corpus, MetaQA, Simulation
+from memjax.recipes.end_to_end_config import EndToEndConfig
 from memjax.recipes.reading_config import InferenceConfig, LanguageConfig, SentimentConfig
 from memjax.recipes.texts import SNLI, SST, PennTreebank, TextFiles
 
@@ -224,7 +225,15 @@ class BaselineConfig:
             _checks.above_zero(name, getattr(self, name))
 
 
-Config = AnsweringConfig | KnowledgeConfig | BaselineConfig | LanguageConfig | SentimentConfig | InferenceConfig
+Config = (
+    AnsweringConfig
+    | EndToEndConfig
+    | KnowledgeConfig
+    | BaselineConfig
+    | LanguageConfig
+    | SentimentConfig
+    | InferenceConfig
+)
 
 _CORPORA: dict[str, tuple[type, type]] = {
     "simulation": (Simulation, AnsweringConfig),
@@ -236,6 +245,9 @@ _CORPORA: dict[str, tuple[type, type]] = {
     "sst": (SST, SentimentConfig),
     "snli": (SNLI, InferenceConfig),
 }
+
+#: Kinds of configuration that the corpus does not tell.
+_KINDS: dict[str, type] = {"end_to_end": EndToEndConfig}
 
 
 def default_like(config: Config) -> Config:
@@ -257,6 +269,9 @@ def to_json(config: Config) -> dict[str, Any]:
     content["corpus"].pop("data", None)
     for key, value in content["corpus"].items():
         content["corpus"][key] = list(value) if isinstance(value, tuple) else value  # as JSON gives it back
+    for kind, of_kind in _KINDS.items():
+        if isinstance(config, of_kind):
+            content["kind"] = kind
     if "vectors" in content:
         content["vectors"] = Path(content["vectors"]).name
     return content
@@ -280,6 +295,8 @@ def from_json(content: dict[str, Any], path: str) -> Config:
         fields = dict(content)
         settings = dict(fields.pop("corpus"))
         corpus, config = _CORPORA[settings.pop("name")]
+        if "kind" in fields:
+            config = _KINDS[fields.pop("kind")]
         return config(corpus=corpus(**settings), **fields)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"expected a configuration of this version of memjax, got another one: {error}", path) from None

@@ -2,7 +2,8 @@
 """Several tasks for one model: each batch is of one task, and the tasks come in turn at random."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -11,11 +12,25 @@ import numpy as np
 from memjax import data
 from memjax.recipes.corpora import Tasks
 from memjax.recipes.program import Program, encode
-from memjax.training import NarrowStories, StoryBatch, TrainState
+from memjax.training import NarrowStories, StoryBatch
 from memjax.typing import NUM_SPECIAL, Array, PyTree
 
 #: Sizes that tasks have in common where it costs little, so that they share compiled programs.
-LEAST = {"num_words": 32, "num_supports": 4, "num_answers": 4}
+LEAST = {"num_sentences": 512, "num_words": 32, "num_supports": 4, "num_answers": 4}
+
+
+class Stepping(Protocol):
+    """What a program gives to be trained on several tasks. Seeds lie along a leading axis R."""
+
+    @property
+    def init(self) -> Callable[[Array], Any]:
+        """`fn(seeds [R]) -> state`; a state has `step`, `key` and `params`."""
+        ...
+
+    @property
+    def step(self) -> Callable[[Any, Any, Array], tuple[Any, dict[str, Array]]]:
+        """`fn(state, corpus, indices [R, B]) -> (state, metrics [R])`; the state is donated."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +43,7 @@ class TaskBatches:
         batch_size: B; a task with fewer questions is one batch.
     """
 
-    tasks: tuple[StoryBatch | NarrowStories, ...]
+    tasks: tuple[Any, ...]
     sizes: tuple[int, ...]
     batch_size: int
 
@@ -45,13 +60,13 @@ class JointProgram:
     comes when is drawn from the number of the epoch, and is the same for all seeds.
     """
 
-    program: Program
+    program: Stepping
 
-    def init(self, seeds: Array) -> TrainState:
+    def init(self, seeds: Array) -> Any:
         """`fn(seeds [R]) -> state`."""
         return self.program.init(seeds)
 
-    def epoch(self, state: TrainState, corpus: TaskBatches) -> tuple[TrainState, dict[str, Array]]:
+    def epoch(self, state: Any, corpus: TaskBatches) -> tuple[Any, dict[str, Array]]:
         """`fn(state, corpus) -> (state, metrics [R])`; the state is donated."""
         epoch = int(state.step[0]) // num_steps(corpus.sizes, corpus.batch_size)
         draws = np.asarray(_draws(state.key, epoch))  # [R]

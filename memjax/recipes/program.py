@@ -47,6 +47,7 @@ class Program:
 
     Attributes:
         model: the structure; its own parameters are not used.
+        learns_words: whether words that training never met are known by the words around them.
         init: `fn(seeds [R]) -> state`.
         epoch: `fn(state, corpus) -> (state, metrics [R])`; the state is donated.
         step: `fn(state, corpus, indices [R, B]) -> (state, metrics [R])`, on the questions of each seed that are at its
@@ -58,6 +59,7 @@ class Program:
     """
 
     model: MemNN | SentenceMemNN
+    learns_words: bool
     init: Callable[[Array], TrainState]
     epoch: Callable[[TrainState, StoryBatch | SpokenStories], tuple[TrainState, dict[str, Array]]]
     step: Callable[[TrainState, StoryBatch | NarrowStories, Array], tuple[TrainState, dict[str, Array]]]
@@ -153,6 +155,7 @@ def _program(config: AnsweringConfig, num_words: int, num_ngrams: int, steps: in
 
     return Program(
         model=model,
+        learns_words=config.unseen > 0,
         init=jax.jit(jax.vmap(init)),
         epoch=jax.jit(over_seeds(make_epoch(one_step, config.batch_size)), donate_argnums=0),
         step=jax.jit(step, donate_argnums=0),
@@ -186,7 +189,7 @@ def _optimizer(config: AnsweringConfig, steps: int) -> optax.GradientTransformat
 def encode(
     examples: Sequence[data.Example],
     vocabulary: data.Vocabulary,
-    least: Mapping[str, int] = types.MappingProxyType({}),
+    least: Mapping[str, int] = types.MappingProxyType({"num_sentences": 512}),
 ) -> StoryBatch:
     """Puts examples on the device, in sizes rounded up so that like corpora share programs.
 
@@ -201,7 +204,7 @@ def encode(
     rounded: dict[str, Any] = {
         "num_slots": _power_of_two(sizes.slots.shape[1], 8),
         "num_words": _round_up(sizes.sentences.shape[1], 8),
-        "num_sentences": _power_of_two(sizes.sentences.shape[0], 512),
+        "num_sentences": _power_of_two(sizes.sentences.shape[0], 64),
         "num_supports": _power_of_two(sizes.supports.shape[1], 1),
         "num_answers": _power_of_two(sizes.answers.shape[1], 1),
     }

@@ -38,6 +38,16 @@ class Trained:
     params: PyTree  # leaves [R, ...]
     segmenter: TrainedSegmenter | None = None
 
+    @property
+    def chosen(self) -> int:
+        """The seed whose model is used: the first."""
+        return 0
+
+    @property
+    def num_slots(self) -> int:
+        """Statements that a question of its corpus saw; 512 for bAbI."""
+        return getattr(self.config.corpus, "window", 512)
+
     def evaluate(self, examples: Told) -> dict[str, list[float]]:
         """Accuracy on examples, for each seed, in percent.
 

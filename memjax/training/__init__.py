@@ -3,6 +3,13 @@
 
 from memjax.training.batches import NarrowStories, StoryBatch
 from memjax.training.checkpoints import load_pytree, save_pytree
+from memjax.training.end_to_end import (
+    CountedStories,
+    answer_stories,
+    insert_blanks,
+    make_end_to_end_loss,
+    measure_end_to_end,
+)
 from memjax.training.evaluation import Predictions, accuracy, predict
 from memjax.training.facts import FactBatch, Facts, make_facts_loss
 from memjax.training.labels import (
@@ -35,6 +42,7 @@ from memjax.training.sentences import (
 from memjax.training.state import TrainState, create_state, make_epoch, make_step, with_params
 
 __all__ = [
+    "CountedStories",
     "FactBatch",
     "Facts",
     "NarrowStories",
@@ -50,9 +58,12 @@ __all__ = [
     "TextBatch",
     "TrainState",
     "accuracy",
+    "answer_stories",
     "create_state",
+    "insert_blanks",
     "is_right",
     "load_pytree",
+    "make_end_to_end_loss",
     "make_epoch",
     "make_facts_loss",
     "make_label_loss",
@@ -66,6 +77,7 @@ __all__ = [
     "make_step",
     "make_window_steps",
     "make_window_sums",
+    "measure_end_to_end",
     "measure_labels",
     "measure_language",
     "predict",
