@@ -81,9 +81,7 @@ class Config:
 
 def main(config: Config) -> None:
     """Trains and measures every model on every task."""
-    unknown = [name for name in config.models if name not in MODELS | JOINT]
-    if unknown:
-        raise ValueError(f"models: expected some of {list(MODELS | JOINT)}, got {unknown}")
+    common.check_names("models", config.models, MODELS | JOINT)
     kept = common.Rows(config.folder, config, {"seeds": config.seeds, "variant": config.variant})
     results = {}
     for model in config.models:

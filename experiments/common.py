@@ -15,6 +15,7 @@ import jax
 import numpy as np
 
 import memjax
+from memjax import _checks
 from memjax.data.streams import Stream
 from memjax.errors import DataError, RunError
 from memjax.recipes import (
@@ -157,10 +158,9 @@ def labelling_cells(found: dict[str, Any]) -> list[str]:
 
 
 def check_names(what: str, names: Iterable[str], known: Iterable[str]) -> None:
-    """Raises `ValueError` unless all names are known."""
-    unknown = sorted(set(names) - set(known))
-    if unknown:
-        raise ValueError(f"{what}: expected some of {list(known)}, got {unknown}")
+    """Raises `ValueError` unless all names are known; proposes one for the first that is not."""
+    for name in names:
+        _checks.one_of(what, name, known)
 
 
 def environment() -> dict[str, str]:

@@ -91,9 +91,7 @@ class Config:
 
 def main(config: Config) -> None:
     """Measures every row."""
-    unknown = [name for name in config.rows if name not in ROWS]
-    if unknown:
-        raise ValueError(f"rows: expected some of {list(ROWS)}, got {unknown}")
+    common.check_names("rows", config.rows, ROWS)
     shared = {name: getattr(config, name) for name in ("seeds", "split", "decay")}
     kept = common.Rows(config.folder, config, shared)
     results = {name: kept.measure(name, _OURS, partial(_row, ROWS[name], config)) for name in config.rows}

@@ -113,10 +113,8 @@ class Config:
 
 def main(config: Config) -> None:
     """Trains and measures every row."""
-    for flag, known in (("models", MODELS), ("searches", SEARCHES)):
-        unknown = [name for name in getattr(config, flag) if name not in known]
-        if unknown:
-            raise ValueError(f"{flag}: expected some of {list(known)}, got {unknown}")
+    common.check_names("models", config.models, MODELS)
+    common.check_names("searches", config.searches, SEARCHES)
     kept = common.Rows(config.folder, config, {"seeds": config.seeds, "split": config.split})
     results = {}
     for model in config.models:

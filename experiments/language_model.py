@@ -52,9 +52,7 @@ class Config:
 
 def main(config: Config) -> None:
     """Trains and measures every model."""
-    unknown = [name for name in config.models if name not in MODELS]
-    if unknown:
-        raise ValueError(f"models: expected some of {list(MODELS)}, got {unknown}")
+    common.check_names("models", config.models, MODELS)
     kept = common.Rows(config.folder, config, {"seeds": config.seeds, "split": config.split, "epochs": config.epochs})
     rows = []
     for name in config.models:
