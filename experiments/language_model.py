@@ -87,13 +87,13 @@ def _measure(config: Config, name: str, settings: LanguageConfig) -> dict[str, A
         results["perplexity"] += trained.evaluate(sentences)["perplexity"]
         lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
         results["valid"].append(round(float(np.exp(min(line["valid"][0] for line in lines))), 4))
-        rates += [num_words / line["seconds"][0] for line in lines if "seconds" in line]
+        rates += [num_words / line["seconds"][0] for line in lines]
     parameters = sum(int(np.prod(leaf.shape[1:])) for leaf in jax.tree.leaves(trained.params))
     return {
         **results,
         "parameters": parameters,
         "words_per_second": float(np.median(rates)),
-        "padding": lines[-1].get("padding", [0.0])[0],
+        "padding": lines[-1]["padding"][0],
         "epochs": len(lines),
     }
 
