@@ -147,7 +147,7 @@ def _picture(config: Config, results: dict[tuple[str, int], list[float]]) -> Non
         axis.bar(
             places,
             scores.mean(axis=1),
-            yerr=scores.std(axis=1, ddof=1) if config.seeds > 1 else None,
+            yerr=common.error_bars(scores),
             color="#7aa6d1",
             label="memjax",
         )

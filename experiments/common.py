@@ -192,6 +192,11 @@ def spread(values: Iterable[float], digits: int = 1) -> str:
     return f"{array.mean():.{digits}f} ({deviation:.{digits}f})"
 
 
+def error_bars(values: np.ndarray) -> np.ndarray | None:
+    """Standard deviations of the seeds, `[N]` from `[N, seeds]`, for a picture; None where there is one seed."""
+    return values.std(axis=1, ddof=1) if values.shape[1] > 1 else None
+
+
 def markdown(columns: list[str], rows: list[list[str]]) -> str:
     """A table for people who read the file, and for Markdown.
 
