@@ -16,8 +16,9 @@ import numpy as np
 
 from experiments import common
 from memjax.data.babi import TASKS
+from memjax.data.stories import Example
 from memjax.errors import DataError
-from memjax.recipes import ADAPTIVE, STRONGEST, AnsweringConfig, Babi, BabiTasks, Splits, load_splits, splits_of
+from memjax.recipes import ADAPTIVE, STRONGEST, AnsweringConfig, Babi, BabiTasks, Corpus, splits_of
 
 #: The paper's columns, tasks 1 to 20.
 PAPER = {
@@ -81,9 +82,7 @@ class Config:
 
 def main(config: Config) -> None:
     """Trains and measures every model on every task."""
-    unknown = [name for name in config.models if name not in MODELS | JOINT]
-    if unknown:
-        raise ValueError(f"models: expected some of {list(MODELS | JOINT)}, got {unknown}")
+    common.check_names("models", config.models, MODELS | JOINT)
     kept = common.Rows(config.folder, config, {"seeds": config.seeds, "variant": config.variant})
     results = {}
     for model in config.models:
@@ -96,24 +95,23 @@ def main(config: Config) -> None:
             continue
         for task in config.tasks:
             settings = dataclasses.replace(MODELS[model], corpus=Babi(task, config.variant, config.data))
-            title, splits = f"{model}, task {task}", _ten_thousand(settings)
+            title, examples = f"{model}, task {task}", ten_thousand(settings.corpus)
+            splits = examples and splits_of(examples, (), settings.ngrams, settings.variables)
             measure = partial(common.accuracy, title, settings, config.seeds, split, splits=splits)
             results[model, task] = kept.measure(f"{model} | {task}", settings, measure)["accuracy"]
     common.finish(config.folder, _table(config, results))
     _picture(config, results)
 
 
-def _ten_thousand(config: AnsweringConfig) -> Splits | None:
+def ten_thousand(corpus: Corpus) -> tuple[Example, ...] | None:
     """Task 3 of en-10k where its training file is missing: what other files have of it, each question once."""
-    corpus = config.corpus
     if not isinstance(corpus, Babi) or (corpus.task, corpus.variant) != (3, "en-10k"):
         return None
     with contextlib.suppress(DataError):
-        return load_splits(corpus, config.ngrams, config.variables)
+        return corpus.examples("train")
     train = dataclasses.replace(corpus, variant="en").examples("train")
     more = dataclasses.replace(corpus, variant="en-valid-10k").examples("valid")
-    joined = tuple(dict.fromkeys(train + more))
-    return splits_of(joined, (), config.ngrams, config.variables)
+    return tuple(dict.fromkeys(train + more))
 
 
 def _table(config: Config, results: dict[tuple[str, int], list[float]]) -> str:
@@ -149,7 +147,7 @@ def _picture(config: Config, results: dict[tuple[str, int], list[float]]) -> Non
         axis.bar(
             places,
             scores.mean(axis=1),
-            yerr=scores.std(axis=1, ddof=1) if config.seeds > 1 else None,
+            yerr=common.error_bars(scores),
             color="#7aa6d1",
             label="memjax",
         )

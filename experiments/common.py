@@ -4,10 +4,9 @@
 import dataclasses
 import json
 import platform
-import re
 import subprocess
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,19 +14,10 @@ import jax
 import numpy as np
 
 import memjax
+from memjax import _checks
 from memjax.data.streams import Stream
 from memjax.errors import DataError, RunError
-from memjax.recipes import (
-    AnsweringConfig,
-    Corpus,
-    LabellingConfig,
-    Splits,
-    load_splits,
-    load_test,
-    progress,
-    train,
-    train_labeller,
-)
+from memjax.recipes import AnsweringConfig, Corpus, Splits, load_splits, load_test, progress, train
 from memjax.recipes.config import Config, to_json
 from memjax.training.checkpoints import describe_difference
 from memjax.training.files import read_json, write_json, write_text
@@ -110,57 +100,10 @@ def accuracy(
     return results
 
 
-#: Of what `labelling_cells` gives, behind the accuracy.
-LABELLING_COLUMNS = ["valid", "parameters", "words a second", "padding, %"]
-
-
-def labelling(
-    folder: Path, name: str, config: LabellingConfig, seeds: int, split: Literal["valid", "test"]
-) -> dict[str, Any]:
-    """Trains a model of labels, or goes on with training it, and measures it: `TrainedLabeller.evaluate`.
-
-    Args:
-        folder: holds the run folders of all rows.
-        name: of the row.
-        config: the configuration.
-        seeds: trained side by side.
-        split: what to measure on.
-    """
-    run = folder / re.sub(r"[^a-z0-9]+", "-", name.lower())
-    group = tuple(range(seeds))
-    with progress(name) as report:
-        trained = train_labeller(config, seeds=group, folder=run, resume=run.exists(), report=report)
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    words = sum(len(words) for words in config.corpus.texts("train").words())
-    parameters = jax.tree.leaves({**trained.params, "embedding": ()})
-    valid = np.array([line["valid"] for line in lines])  # [epochs, seeds]
-    return {
-        **trained.evaluate(config.corpus.texts(split)),
-        "valid": (100 - valid.min(0)).round(3).tolist(),
-        "best_epochs": (valid.argmin(0) + 1).tolist(),
-        "parameters": sum(int(np.prod(leaf.shape[1:])) for leaf in parameters),
-        "words_per_second": seeds * words / float(np.median([line["seconds"][0] for line in lines])),
-        "padding": lines[-1]["padding"][0],
-        "epochs": len(lines),
-    }
-
-
-def labelling_cells(found: dict[str, Any]) -> list[str]:
-    """The cells of a row of `labelling`; parameters are without the embeddings."""
-    return [
-        spread(found["accuracy"]),
-        spread(found["valid"]),
-        f"{found['parameters']:,}",
-        f"{found['words_per_second']:,.0f}",
-        f"{100 * found['padding']:.1f}",
-    ]
-
-
-def check_names(what: str, names: Iterable[str], known: Iterable[str]) -> None:
-    """Raises `ValueError` unless all names are known."""
-    unknown = sorted(set(names) - set(known))
-    if unknown:
-        raise ValueError(f"{what}: expected some of {list(known)}, got {unknown}")
+def check_names(what: str, names: Iterable[str], known: Collection[str]) -> None:
+    """Raises `ValueError` unless all names are known; proposes one for the first that is not."""
+    for name in names:
+        _checks.one_of(what, name, known)
 
 
 def environment() -> dict[str, str]:
@@ -190,6 +133,11 @@ def spread(values: Iterable[float], digits: int = 1) -> str:
     array = np.asarray(list(values), float)
     deviation = array.std(ddof=1) if array.size > 1 else 0.0
     return f"{array.mean():.{digits}f} ({deviation:.{digits}f})"
+
+
+def error_bars(values: np.ndarray) -> np.ndarray | None:
+    """Standard deviations of the seeds, `[N]` from `[N, seeds]`, for a picture; None where there is one seed."""
+    return values.std(axis=1, ddof=1) if values.shape[1] > 1 else None
 
 
 def markdown(columns: list[str], rows: list[list[str]]) -> str:

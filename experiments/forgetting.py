@@ -91,9 +91,7 @@ class Config:
 
 def main(config: Config) -> None:
     """Measures every row."""
-    unknown = [name for name in config.rows if name not in ROWS]
-    if unknown:
-        raise ValueError(f"rows: expected some of {list(ROWS)}, got {unknown}")
+    common.check_names("rows", config.rows, ROWS)
     shared = {name: getattr(config, name) for name in ("seeds", "split", "decay")}
     kept = common.Rows(config.folder, config, shared)
     results = {name: kept.measure(name, _OURS, partial(_row, ROWS[name], config)) for name in config.rows}
@@ -219,8 +217,8 @@ def _picture(config: Config, results: dict[str, dict[str, Any]]) -> None:
         if name == "nothing forgotten":
             axis.axhline(accuracy.mean(), color="#666666", linewidth=0.8, linestyle="--", label=name)
             continue
-        deviation = accuracy.std(axis=1, ddof=1) if config.seeds > 1 else None
-        axis.errorbar(SLOTS, accuracy.mean(axis=1), yerr=deviation, marker="o", markersize=4, label=name)
+        bars = common.error_bars(accuracy)
+        axis.errorbar(SLOTS, accuracy.mean(axis=1), yerr=bars, marker="o", markersize=4, label=name)
     axis.set_xscale("log", base=2)
     axis.set_xticks(SLOTS, map(str, SLOTS))
     axis.set(xlabel=f"slots, for {NUM_STATEMENTS} statements", ylabel="accuracy, %", ylim=(0, 103))

@@ -7,10 +7,12 @@ are chosen with `--split valid`, which never reads the test file.
 """
 
 import dataclasses
+import itertools
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from experiments import common
+from experiments import _reading, common
 from memjax.recipes import SNLI, InferenceConfig
 
 #: The paper's accuracies with h = 100, from all 549,367 training pairs; the LSTM is Bowman et al.'s.
@@ -54,19 +56,12 @@ def main(config: Config) -> None:
     shared = {"seeds": config.seeds, "split": config.split, "epochs": config.epochs}
     kept = common.Rows(config.folder, config, shared)
     rows = []
-    for vectors in config.vectors:
-        for model in config.models:
-            settings = _settings(config, model, vectors)
-            name = f"{model} | {Path(vectors).name}"
-            found = kept.measure(
-                name,
-                settings,
-                lambda name=name, settings=settings: common.labelling(
-                    config.folder / "rows", name, settings, config.seeds, config.split
-                ),
-            )
-            rows.append([*name.split(" | "), str(PAPER.get(model, "")), *common.labelling_cells(found)])
-    columns = ["", "vectors", "paper", config.split, *common.LABELLING_COLUMNS]
+    for vectors, model in itertools.product(config.vectors, config.models):
+        settings = _settings(config, model, vectors)
+        name = f"{model} | {Path(vectors).name}"
+        measure = partial(_reading.labelling, config.folder, name, settings, config.seeds, config.split)
+        rows.append(_reading.row(kept, name, settings, PAPER.get(model, ""), "accuracy", measure))
+    columns = ["", "vectors", "paper", config.split, *_reading.COLUMNS]
     common.finish(config.folder, common.markdown(columns, rows))
 
 

@@ -113,10 +113,8 @@ class Config:
 
 def main(config: Config) -> None:
     """Trains and measures every row."""
-    for flag, known in (("models", MODELS), ("searches", SEARCHES)):
-        unknown = [name for name in getattr(config, flag) if name not in known]
-        if unknown:
-            raise ValueError(f"{flag}: expected some of {list(known)}, got {unknown}")
+    common.check_names("models", config.models, MODELS)
+    common.check_names("searches", config.searches, SEARCHES)
     kept = common.Rows(config.folder, config, {"seeds": config.seeds, "split": config.split})
     results = {}
     for model in config.models:
@@ -181,8 +179,8 @@ def _picture(config: Config, results: dict[str, dict[str, Any]]) -> None:
     places = np.arange(len(results))
     for offset, column, color in ((-0.2, "hits@1", "#7aa6d1"), (0.2, "f1", "#d1a67a")):
         scores = np.array([result[column] for result in results.values()])  # [rows, seeds]
-        deviations = scores.std(axis=1, ddof=1) if config.seeds > 1 else None
-        axis.barh(places + offset, scores.mean(axis=1), 0.38, xerr=deviations, color=color, label=column)
+        bars = common.error_bars(scores)
+        axis.barh(places + offset, scores.mean(axis=1), 0.38, xerr=bars, color=color, label=column)
     axis.set(yticks=places, xlim=(0, 100), xlabel=f"{config.split}, %")
     axis.set_yticklabels(results)
     axis.invert_yaxis()

@@ -7,14 +7,13 @@ chosen with `--split valid`, which never reads the test file.
 """
 
 import dataclasses
-import json
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import jax
 import numpy as np
 
-from experiments import common
+from experiments import _reading, common
 from memjax.recipes import MODERN_LANGUAGE, LanguageConfig, PennTreebank, progress, train_language_model
 
 #: The paper's perplexities.
@@ -52,52 +51,33 @@ class Config:
 
 def main(config: Config) -> None:
     """Trains and measures every model."""
-    unknown = [name for name in config.models if name not in MODELS]
-    if unknown:
-        raise ValueError(f"models: expected some of {list(MODELS)}, got {unknown}")
+    common.check_names("models", config.models, MODELS)
     kept = common.Rows(config.folder, config, {"seeds": config.seeds, "split": config.split, "epochs": config.epochs})
     rows = []
     for name in config.models:
         settings = dataclasses.replace(MODELS[name], corpus=PennTreebank(config.data))
         if config.epochs:
             settings = dataclasses.replace(settings, epochs=config.epochs)
-        found = kept.measure(name, settings, lambda name=name, settings=settings: _measure(config, name, settings))
-        rows.append(
-            [
-                name,
-                str(PAPER.get(name, "")),
-                common.spread(found["perplexity"]),
-                common.spread(found["valid"]),
-                str(found["parameters"]),
-                f"{found['words_per_second']:,.0f}",
-                f"{100 * found['padding']:.1f}",
-            ]
-        )
-    columns = ["", "paper", config.split, "valid", "parameters", "words a second", "padding, %"]
+        measure = partial(_measure, config, name, settings)
+        rows.append(_reading.row(kept, name, settings, PAPER.get(name, ""), "perplexity", measure))
+    columns = ["", "paper", config.split, *_reading.COLUMNS]
     common.finish(config.folder, common.markdown(columns, rows))
 
 
 def _measure(config: Config, name: str, settings: LanguageConfig) -> dict[str, Any]:
     results: dict[str, Any] = {"perplexity": [], "valid": []}
-    rates, lines = [], []
+    runs = []
     sentences = settings.corpus.sentences(config.split)
     num_words = sum(len(words) + 1 for words in settings.corpus.sentences("train"))
     for seed in range(config.seeds):
-        run = config.folder / "rows" / f"{name}, seed {seed}".replace(", ", "-").replace(" ", "-").lower()
-        with progress(f"{name}, seed {seed}") as report:
+        title = f"{name}, seed {seed}"
+        run = _reading.run_folder(config.folder, title)
+        with progress(title) as report:
             trained = train_language_model(settings, seeds=(seed,), folder=run, resume=run.exists(), report=report)
         results["perplexity"] += trained.evaluate(sentences)["perplexity"]
-        lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-        results["valid"].append(round(float(np.exp(min(line["valid"][0] for line in lines))), 4))
-        rates += [num_words / line["seconds"][0] for line in lines if "seconds" in line]
-    parameters = sum(int(np.prod(leaf.shape[1:])) for leaf in jax.tree.leaves(trained.params))
-    return {
-        **results,
-        "parameters": parameters,
-        "words_per_second": float(np.median(rates)),
-        "padding": lines[-1].get("padding", [0.0])[0],
-        "epochs": len(lines),
-    }
+        runs.append(_reading.read_epochs(run))
+        results["valid"].append(round(float(np.exp(min(epoch["valid"][0] for epoch in runs[-1]))), 4))
+    return {**results, **_reading.describe(trained.params, runs, num_words)}
 
 
 if __name__ == "__main__":

@@ -89,8 +89,7 @@ def main(config: Config) -> None:
     """Trains and measures every cell of the tables."""
     if "settings" in config.tables and config.split != "valid":
         raise ValueError(f"split: expected 'valid' for the table of settings, got {config.split!r}")
-    if unknown := [name for name in config.tables if name not in TABLES]:
-        raise ValueError(f"tables: expected some of {list(TABLES)}, got {unknown}")
+    common.check_names("tables", config.tables, TABLES)
     kept = common.Rows(config.folder, config, {"seeds": config.seeds, "split": config.split})
     done = []
     for name in config.tables:

@@ -7,10 +7,12 @@ Settings are chosen with `--split valid`, which never reads the test file.
 """
 
 import dataclasses
+import itertools
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from experiments import common
+from experiments import _reading, common
 from memjax.recipes import MODERN_SENTIMENT, SST, SentimentConfig
 
 #: The paper's accuracies, fine and binary; those of LSTMs are Tai et al.'s, who trained on phrases.
@@ -65,24 +67,13 @@ def main(config: Config) -> None:
     shared = {"seeds": config.seeds, "split": config.split, "epochs": config.epochs}
     kept = common.Rows(config.folder, config, shared)
     rows = []
-    for task in config.tasks:
-        for phrases in config.phrases:
-            for vectors in config.vectors:
-                for model in config.models:
-                    corpus = SST(fine=task == "fine", phrases=phrases, data=config.data)
-                    settings = _settings(config, model, vectors, corpus)
-                    name = f"{model} | {task} | {'phrases' if phrases else 'sentences'} | {Path(vectors).name}"
-                    found = kept.measure(
-                        name,
-                        settings,
-                        lambda name=name, settings=settings: common.labelling(
-                            config.folder / "rows", name, settings, config.seeds, config.split
-                        ),
-                    )
-                    rows.append(
-                        [*name.split(" | "), str(PAPER.get(model, {}).get(task, "")), *common.labelling_cells(found)]
-                    )
-    columns = ["", "labels", "trained on", "vectors", "paper", config.split, *common.LABELLING_COLUMNS]
+    for task, phrases, vectors, model in itertools.product(config.tasks, config.phrases, config.vectors, config.models):
+        settings = _settings(config, model, vectors, SST(fine=task == "fine", phrases=phrases, data=config.data))
+        name = f"{model} | {task} | {'phrases' if phrases else 'sentences'} | {Path(vectors).name}"
+        measure = partial(_reading.labelling, config.folder, name, settings, config.seeds, config.split)
+        paper = PAPER.get(model, {}).get(task, "")
+        rows.append(_reading.row(kept, name, settings, paper, "accuracy", measure))
+    columns = ["", "labels", "trained on", "vectors", "paper", config.split, *_reading.COLUMNS]
     common.finish(config.folder, common.markdown(columns, rows))
 
 

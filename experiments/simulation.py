@@ -128,10 +128,8 @@ def main(config: Config) -> None:
     """Trains and tests every row in every column."""
     table = TABLES[config.table]
     rows, columns = config.rows or tuple(table.rows), config.columns or tuple(table.columns)
-    for name, given, known in (("rows", rows, table.rows), ("columns", columns, table.columns)):
-        unknown = [item for item in given if item not in known]
-        if unknown:
-            raise ValueError(f"{name}: expected some of {list(known)}, got {unknown}")
+    common.check_names("rows", rows, table.rows)
+    common.check_names("columns", columns, table.columns)
     folder = config.folder or Path(f"runs/simulation_{config.table}")
     kept = common.Rows(folder, config, {"seeds": config.seeds, "split": config.split})
     cells = [[row] + [_cell(config, table, kept, row, column) for column in columns] for row in rows]

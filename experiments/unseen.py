@@ -74,9 +74,7 @@ class Config:
 
 def main(config: Config) -> None:
     """Trains and asks every row."""
-    unknown = [name for name in config.rows if name not in ROWS]
-    if unknown:
-        raise ValueError(f"rows: expected some of {list(ROWS)}, got {unknown}")
+    common.check_names("rows", config.rows, ROWS)
     shared = {"seeds": config.seeds, "split": config.split, "questions": config.questions}
     kept = common.Rows(config.folder, config, shared)
     table = []

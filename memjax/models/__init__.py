@@ -5,7 +5,8 @@ from memjax.models._readers import CORES, Core
 from memjax.models.facts import FactMemNN, FactQuery
 from memjax.models.language_model import LanguageModel
 from memjax.models.memn2n import Activation, MemN2N, SoftAnswer, Tying
-from memjax.models.memnn import MAX_ADAPTIVE_HOPS, Answer, HopScores, MemNN, OutputMap, candidates_of
+from memjax.models.memnn import Answer, MemNN
+from memjax.models.output_map import MAX_ADAPTIVE_HOPS, HopScores, OutputMap, candidates_of
 from memjax.models.responders import WordResponder, supporting_memory
 from memjax.models.segmenter import Cuts, Hearing, Segmenter
 from memjax.models.sentence_memnn import SentenceMemNN

@@ -6,7 +6,8 @@ from flax import nnx
 
 from memjax import _checks
 from memjax.memory import Memory, gather
-from memjax.models.memnn import Answer, MemNN, OutputMap
+from memjax.models.memnn import Answer, MemNN
+from memjax.models.output_map import OutputMap
 from memjax.models.sentence_responder import SentenceResponder, join_sentences
 from memjax.typing import Array, SearchFn
 

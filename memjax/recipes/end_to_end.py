@@ -60,7 +60,7 @@ class TrainedEndToEnd:
 def train_end_to_end(
     config: EndToEndConfig,
     *,
-    splits: Splits | None = None,
+    examples: Told | None = None,
     folder: Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -71,7 +71,7 @@ def train_end_to_end(
 
     Args:
         config: the configuration.
-        splits: the examples, where they are read already; of `config.corpus` otherwise.
+        examples: the training questions, where they are read already; of `config.corpus` otherwise.
         folder: a run folder to keep it in; nothing is written without one.
         resume: go on with the run in `folder` from its last checkpoint, to the same bits as if it had not stopped.
         overwrite: replace the run in `folder`.
@@ -97,7 +97,7 @@ def train_end_to_end(
     Reference: Sukhbaatar et al. 2015, section 4.2.
     """
     check_options(folder, resume, overwrite, tensorboard)
-    splits = _splits(config) if splits is None else splits
+    splits = _splits(config, examples)
     seeds = tuple(range(config.seed, config.seed + config.restarts))
     sizes = tuple(map(len, _parts(splits.train)))
     steps = num_steps(sizes, config.batch_size)
@@ -206,17 +206,17 @@ def one_symbol(example: data.Example, memory: int) -> data.Example:
     return dataclasses.replace(example, statements=example.statements[-memory:], answers=answers, supports=())
 
 
-def _splits(config: EndToEndConfig) -> Splits:
+def _splits(config: EndToEndConfig, train: Told | None = None) -> Splits:
     """Training and validation questions; these are drawn once and for all where the corpus has none."""
     corpus = config.corpus
-    train = corpus.examples("train")
+    train = corpus.examples("train") if train is None else train
     if corpus.has_valid:
         valid = corpus.examples("valid")
     elif isinstance(train, Tasks):
         each = {name: _hold_out(part, config.valid_part) for name, part in train.parts.items()}
         train, valid = (Tasks({name: both[i] for name, both in each.items()}) for i in (0, 1))
     else:
-        train, valid = _hold_out(train, config.valid_part)  # type: ignore[arg-type]
+        train, valid = _hold_out(_parts(train)[0], config.valid_part)
     seen = (one_symbol(example, config.memory) for part in _parts(train) for example in part)
     return dataclasses.replace(splits_of(train, valid), vocabulary=data.Vocabulary.build(data.token_lists(seen)))
 
