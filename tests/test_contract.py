@@ -109,6 +109,10 @@ def memnn(dtype, seed, **options):
     return models.MemNN(W, D, param_dtype=dtype, rngs=nnx.Rngs(seed), **{"hops": 3, "max_words": 2, **options})
 
 
+def memn2n(dtype, seed):
+    return models.MemN2N(W, D, num_ages=3, nil_slots=N, param_dtype=dtype, rngs=nnx.Rngs(seed))
+
+
 def sentence_responder(dtype, seed):
     return models.SentenceResponder(W, D, H, max_words=2, param_dtype=dtype, rngs=nnx.Rngs(seed))
 
@@ -303,6 +307,11 @@ CASES = {
     "encoding.bag_of_places": Case(
         lambda tokens, dtype: encoding.bag_of_places(tokens, W, 3, dtype.dtype), draw(integers(0, W + 2, S), vector())
     ),
+    "encoding.position_bags": Case(
+        lambda tokens, dtype: encoding.position_bags(tokens, W, "released", 4, dtype.dtype),
+        draw(integers(0, W + 2, S), vector()),
+    ),
+    "encoding.position_line": Case(lambda dtype: encoding.position_line(D, dtype=dtype.dtype), draw(vector())),
     "encoding.context_bags": Case(
         lambda rows, dtype: encoding.context_bags(rows, W, dtype.dtype), draw(integers(0, W + 2, B, S), vector())
     ),
@@ -519,6 +528,11 @@ CASES = {
         draw(parameters(sentence_memnn), integers(0, W + 2, S), memory(embedded, integers(0, 9, S))),
         (0,),
     ),
+    "models.MemN2N": Case(
+        with_module(memn2n, lambda module, *args: module(*args)),
+        draw(parameters(memn2n), integers(1, W + 2, S), memory(vector(4, D), integers(0, 9, S))),
+        (0,),
+    ),
     "models.SentenceResponder": Case(
         with_module(sentence_responder, score_and_write),
         draw(parameters(sentence_responder), integers(1, W + 3, B, S), integers(1, W + 2, B, S)),
@@ -556,6 +570,7 @@ NOT_PARTS = {
     "models.Hearing",
     "models.HopScores",
     "models.Sentences",
+    "models.SoftAnswer",
     "nn.Fused",
     "nn.FusedAttention",
     "search.Hits",

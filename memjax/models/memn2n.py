@@ -120,7 +120,7 @@ class MemN2N(nnx.Module):
         """A sentence by each matrix: `[..., L, d]` for bags `[..., 2, W]`."""
         line = position_line(self.features, self.position, self.words.dtype)
         once, along = (jnp.einsum("...w,lwd->...ld", bags[..., part, :], self.words[...]) for part in (0, 1))
-        return once + along * line
+        return once + along * jnp.expand_dims(line, range(along.ndim - 1))
 
     def embed(self, tokens: Array) -> Array:
         """The key of a slot, `[L, d]`: what its sentence, tokens `[S]`, is for each hop, but for its age."""
