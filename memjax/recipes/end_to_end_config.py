@@ -6,7 +6,8 @@ from typing import Literal
 
 from memjax import _checks
 from memjax.encoding import PositionForm
-from memjax.models import Activation, Tying
+from memjax.models import Tying
+from memjax.nn import Activation
 from memjax.recipes.corpora import Babi, BabiTasks, Corpus, Simulation
 
 
