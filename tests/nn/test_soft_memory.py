@@ -22,7 +22,7 @@ def core(**options) -> SoftMemory:
 
 
 def by_hand(made: SoftMemory, inputs: np.ndarray) -> np.ndarray:
-    """Sukhbaatar et al. 2015, section 5: a constant query, hops that share their matrices, ReLU of half of the units."""
+    """Sukhbaatar et al. 2015, section 5: a constant query, hops that share matrices, ReLU of half of the units."""
     ages, between = np.asarray(made.ages[...]), np.asarray(made.between[...])
     hidden = []
     for t in range(len(inputs)):
