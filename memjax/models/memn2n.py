@@ -69,7 +69,7 @@ class MemN2N(nnx.Module):
         ((6,), (3, 4))
 
     Reference: Sukhbaatar et al. 2015, sections 2 and 4.1.
-    Departs from the paper: `position="released"` and `nil_slots` are what the authors' code does.
+    Departs from the paper: `position="released"` is what the authors' code does.
     """
 
     def __init__(
