@@ -19,9 +19,9 @@ _RESPONDERS = {
     "lstm": AnsweringConfig(corpus=_HARDEST, epochs=20, response="lstm"),
 }
 _BASELINE = BaselineConfig()
-#: What was best on validation among the table of settings.
+#: What was best on validation among the table of settings; of the RNN's best three, five seeds were compared there.
 _TUNED: dict[str, dict[str, Any]] = {
-    "rnn": {"hidden_features": 128, "learning_rate": 0.01, "epochs": 12},
+    "rnn": {"hidden_features": 128, "learning_rate": 0.003, "epochs": 12},
     "lstm": {"hidden_features": 128, "learning_rate": 0.01, "epochs": 40},
 }
 
