@@ -87,7 +87,7 @@ class EndToEndConfig:
 #: One task: position encoding, linear start, random noise (PE LS RN of the paper's tables).
 PAPER_END_TO_END = EndToEndConfig()
 
-#: What the authors' code does otherwise: another position encoding, and a linear start of 20 epochs, whose rate it keeps.
+#: What the authors' code does otherwise: another position encoding; a linear start of 20 epochs, whose rate it keeps.
 RELEASED = EndToEndConfig(position="released", linear_start="epochs", learning_rate=0.005)
 
 #: One model for all tasks, as the paper trains it on 1,000 questions a task.
