@@ -3,6 +3,13 @@
 
 from memjax.training.batches import NarrowStories, StoryBatch
 from memjax.training.checkpoints import load_pytree, save_pytree
+from memjax.training.dialogs import (
+    DialogBatch,
+    make_dialog_loss,
+    predict_responses,
+    response_accuracy,
+    response_scores,
+)
 from memjax.training.evaluation import Predictions, accuracy, predict
 from memjax.training.facts import FactBatch, Facts, make_facts_loss
 from memjax.training.labels import (
@@ -35,6 +42,7 @@ from memjax.training.sentences import (
 from memjax.training.state import TrainState, create_state, make_epoch, make_step, with_params
 
 __all__ = [
+    "DialogBatch",
     "FactBatch",
     "Facts",
     "NarrowStories",
@@ -53,6 +61,7 @@ __all__ = [
     "create_state",
     "is_right",
     "load_pytree",
+    "make_dialog_loss",
     "make_epoch",
     "make_facts_loss",
     "make_label_loss",
@@ -69,7 +78,10 @@ __all__ = [
     "measure_labels",
     "measure_language",
     "predict",
+    "predict_responses",
     "reply_accuracy",
+    "response_accuracy",
+    "response_scores",
     "save_pytree",
     "scale_first_updates",
     "sentence_accuracy",
