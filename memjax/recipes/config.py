@@ -243,7 +243,7 @@ class DialogConfig:
     """What tells utterances in memory apart in time: index from the begin (the paper's), age, or none."""
     optimizer: Literal["adam", "sgd"] = "adam"
     """Adam, or gradient descent as in the paper."""
-    learning_rate: float = 0.005
+    learning_rate: float = 0.002
     """At the start."""
     decay: float = 0.7
     """The rate is multiplied by it after an epoch in which no more validation responses are right."""
