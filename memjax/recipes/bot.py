@@ -90,7 +90,8 @@ class Bot:
         arrays = self._encoder.candidates()
         self._candidates = Candidates(*map(jnp.asarray, (arrays.tokens, arrays.entities, arrays.types)))
         tokens = jax.ShapeDtypeStruct((MAX_SENTENCE,), jnp.int32)
-        self._memory = empty(num_slots, jax.eval_shape(self._program.model.embed, tokens), tokens)
+        key = jax.ShapeDtypeStruct((trained.config.features,), jnp.float32)
+        self._memory = empty(num_slots, key, tokens)
         self._said: list[tuple[str, str]] = []  # by write time
 
     @classmethod

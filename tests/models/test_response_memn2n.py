@@ -18,6 +18,7 @@ reference = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(reference)
 
 W, D = 7, 4
+ONLY_THOROUGH = pytest.mark.thorough
 TOLD = jnp.array([[2, 3, 0], [4, 1, 5], [2, 8, 8]])
 QUESTION = jnp.array([2, 6, 1])
 CANDIDATES = Candidates(
@@ -50,7 +51,9 @@ def memory_of(model, told=TOLD, num_slots=5):
     return written(model, told)
 
 
-@pytest.mark.parametrize(("places", "expected"), [("index", [0, 1, 1]), ("age", [1, 1, 0])])
+@pytest.mark.parametrize(
+    ("places", "expected"), [pytest.param("index", [0, 1, 1], marks=pytest.mark.thorough), ("age", [1, 1, 0])]
+)
 def test_scores_and_weights_are_those_of_the_equations(places, expected):
     model = model_of(places)
 
@@ -74,7 +77,7 @@ def test_scores_and_weights_are_those_of_the_equations(places, expected):
     assert not found.hops.weights[:, 3:].any()
 
 
-@pytest.mark.parametrize("places", ["index", "age", "none"])
+@pytest.mark.parametrize("places", ["age", *(pytest.param(p, marks=ONLY_THOROUGH) for p in ("index", "none"))])
 def test_empty_slots_and_their_order_change_nothing(places):
     model = model_of(places)
     memory = memory_of(model)
@@ -98,6 +101,7 @@ def test_of_an_empty_memory_nothing_is_read():
     assert not grads.follow[...].any() and all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(grads))
 
 
+@pytest.mark.thorough
 def test_turns_share_a_memory_of_the_whole_dialog():
     """A mask and the time of the turn do what a memory of what was told before does."""
     for places in ("index", "age"):

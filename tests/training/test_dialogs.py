@@ -65,7 +65,7 @@ def one_by_one(model, dialog, turn):
     return scores_of(model, rows, jnp.int32(place), jnp.asarray(present))
 
 
-@pytest.mark.parametrize(("places", "num_types"), [("age", 2), ("index", 0)])
+@pytest.mark.parametrize(("places", "num_types"), [("age", 2), pytest.param("index", 0, marks=pytest.mark.thorough)])
 def test_turns_score_as_one_at_a_time(places, num_types):
     model = model_of(places, num_types)
     scores = jax.jit(response_scores)(model, BATCH)
@@ -91,6 +91,7 @@ def test_loss_and_what_is_right():
     np.testing.assert_allclose(shares["dialogs"], np.mean([all(hits[:3]), hits[3]]))
 
 
+@pytest.mark.thorough
 def test_more_room_changes_nothing():
     """Padding of dialogs, turns, utterances and candidates, in value and gradient."""
     wider = {name: jnp.pad(getattr(BATCH, name), ((0, 0), (0, 2)), constant_values=-1) for name in ("lines", "told")}
