@@ -56,6 +56,7 @@ def config_of(**options):
     return DialogConfig(DialogBabi(settings.pop("task", 1)), **settings)
 
 
+@pytest.mark.thorough
 def test_a_bot_is_trained_kept_and_talked_to(tmp_path, corpus):
     """Training never met bonn: its type leads from what the user says to the right api_call."""
     config = config_of()
