@@ -4,6 +4,7 @@
 import io
 import sys
 
+import jax
 import pytest
 
 from memjax.cli import main
@@ -51,8 +52,20 @@ def test_a_conversation_is_shown():
     assert show_action(ApiCall("thai", "rome", "two", "cheap")).endswith("place=rome, people=two, price=cheap)")
 
 
+def test_the_corpus_decides_what_is_trained(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "dialog", "--help"])
+    out = capsys.readouterr().out
+    assert "--match" in out and "--places" in out and "runs/dialog" in out
+    with pytest.raises(SystemExit):
+        main(["train", "dialog", "--task", "7"])
+    assert "task: expected an integer" in capsys.readouterr().err
+
+
+@pytest.mark.thorough
 def test_train_evaluate_and_ask(tmp_path, capsys, monkeypatch):
     monkeypatch.delenv("MEMJAX_DATA", raising=False)
+    jax.config.update("jax_disable_most_optimizations", True)  # eight utterances are soon learned
     folder = tmp_path / "dialog-bAbI-tasks"
     folder.mkdir()
     (folder / "dialog-babi-candidates.txt").write_text("1 hello\n1 api_call thai rome two cheap\n")

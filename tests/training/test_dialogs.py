@@ -2,7 +2,6 @@
 """Dialogs on the device: scores of turns are those of one turn at a time; the loss; what is right."""
 
 import dataclasses
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -37,6 +36,9 @@ ENCODER = DialogEncoder(
 BATCH = DialogBatch.of(ENCODER.encode(DIALOGS), ENCODER.candidates())
 
 
+SCORES = jax.jit(response_scores)
+
+
 def model_of(places="age", num_types=2):
     return ResponseMemN2N(
         len(ENCODER.vocabulary), 4, hops=2, num_types=num_types, places=places, num_places=5, rngs=nnx.Rngs(0)
@@ -68,27 +70,35 @@ def one_by_one(model, dialog, turn):
 @pytest.mark.parametrize(("places", "num_types"), [("age", 2), pytest.param("index", 0, marks=pytest.mark.thorough)])
 def test_turns_score_as_one_at_a_time(places, num_types):
     model = model_of(places, num_types)
-    scores = jax.jit(response_scores)(model, BATCH)
+    scores = SCORES(model, BATCH)
     assert scores.shape == (2, 3, 5)
     for i, dialog in enumerate(DIALOGS):
         for turn in range(len(dialog.responses)):
             np.testing.assert_allclose(scores[i, turn], one_by_one(model, dialog, turn), rtol=1e-4, atol=1e-6)
 
 
+@jax.jit
+def measured(model, batch):
+    loss = make_dialog_loss()(model, batch, jax.random.key(0))
+    return *loss, predict_responses(model, batch, batch_size=1), response_accuracy(model, batch), batch.present()
+
+
 def test_loss_and_what_is_right():
     model = model_of()
-    scores = np.asarray(jax.jit(response_scores)(model, BATCH), float)
+    scores = np.asarray(SCORES(model, BATCH), float)
     right = [(0, 0, 2), (0, 1, 4), (0, 2, 0), (1, 0, 0)]
     nats = [np.log(np.exp(scores[i, t]).sum()) - scores[i, t, y] for i, t, y in right]
-    loss, metrics = jax.jit(make_dialog_loss())(model, BATCH, jax.random.key(0))
+    loss, metrics, chosen, shares, present = measured(model, BATCH)
     np.testing.assert_allclose(loss, np.mean(nats), rtol=1e-5)
-    chosen = jax.jit(partial(predict_responses, batch_size=1))(model, BATCH)
     hits = [int(scores[i, t].argmax() == y) for i, t, y in right]
     assert chosen[1, 1:].tolist() == [-1, -1] and chosen[0, 0] == scores[0, 0].argmax()
     np.testing.assert_allclose(metrics["accuracy"], np.mean(hits))
-    shares = jax.jit(response_accuracy)(model, BATCH)
     np.testing.assert_allclose(shares["responses"], np.mean(hits))
     np.testing.assert_allclose(shares["dialogs"], np.mean([all(hits[:3]), hits[3]]))
+    # an entity is there from the turn on that names it, or hears it named
+    assert present[:, 0].tolist() == [[True, True, True], [False, True, True], [False, True, True]]
+    assert present[:, 1, 0].tolist() == [False, True, False]
+    assert BATCH.take(jnp.array([1])).lines.tolist() == BATCH.lines[1:].tolist()
 
 
 @pytest.mark.thorough
@@ -104,10 +114,3 @@ def test_more_room_changes_nothing():
     np.testing.assert_allclose(one, other, rtol=1e-6)
     for a, b in zip(jax.tree.leaves(grads), jax.tree.leaves(others), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
-
-
-def test_entities_are_there_from_their_turn_on():
-    present = jax.jit(DialogBatch.present)(BATCH)
-    assert present[:, 0].tolist() == [[True, True, True], [False, True, True], [False, True, True]]
-    assert present[:, 1, 0].tolist() == [False, True, False]
-    assert BATCH.take(jnp.array([1])).lines.tolist() == BATCH.lines[1:].tolist()
