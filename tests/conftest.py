@@ -16,6 +16,7 @@ TRAINING = {"recipes", "cli"}
 #: Examples whose programs take long to compile; the README runs the like of them.
 SLOW_EXAMPLES = {
     "memjax.models.language_model.LanguageModel",
+    "memjax.models.response_memn2n.ResponseMemN2N",
     "memjax.models.sentence_pair_matcher.SentencePairMatcher",
     "memjax.models.sequence_classifier.SequenceClassifier",
     "memjax.nn.fusion.DeepFusion",

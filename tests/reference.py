@@ -771,3 +771,51 @@ def answers(triples: Sequence[tuple[int, int, int]], start: int, steps: Sequence
                     found.add(other)
         current = found
     return current
+
+
+# Dialogs: "dialog bAbI" is Bordes, Boureau and Weston 2017 (arXiv 1605.07683), appendix A and section 4.4
+
+
+def response_scores(
+    embeddings: dict[str, np.ndarray],
+    R: np.ndarray,
+    hops: int,
+    told: Sequence[tuple[Tokens, int]],
+    question: Tokens,
+    candidates: Sequence[tuple[Tokens, Sequence[int]]],
+) -> tuple[list[list[float]], list[float]]:
+    """The weights of each hop, and the score of each response.
+
+    Args:
+        embeddings: "A" and "W" `[V, n]`, rows of all tokens; "places" and "types", rows of their words.
+        R: `[n, n]`.
+        hops: N.
+        told: tokens and place of each utterance in memory.
+        question: c^u_t.
+        candidates: tokens of each response, and the types of the entities that it shares with the dialog.
+    """
+
+    def bag(rows: np.ndarray, tokens: Tokens) -> np.ndarray:
+        total = np.zeros(rows.shape[1])
+        for token in tokens:
+            if token >= NUM_SPECIAL:
+                total += rows[token]
+        return total
+
+    slots = [bag(embeddings["A"], tokens) + embeddings["places"][place] for tokens, place in told]  # m_i = A Phi(c_i)
+    q = bag(embeddings["A"], question)  # q = A Phi(c^u_t)
+    weights = []
+    for _ in range(hops):
+        parts = [math.exp(float(q @ m)) for m in slots]
+        weights.append([part / sum(parts) for part in parts])  # p_i = softmax(q^T m_i)
+        o = np.zeros(len(q))
+        for p, m in zip(weights[-1], slots, strict=True):
+            o += p * (R @ m)  # o = R sum_i p_i m_i
+        q = q + o  # q_2 = q + o
+    scores = []
+    for tokens, types in candidates:
+        y = bag(embeddings["W"], tokens)
+        for type_ in types:
+            y = y + embeddings["types"][type_]  # 4.4: the type word joins the response
+        scores.append(float(q @ y))
+    return weights, scores

@@ -150,6 +150,15 @@ def follow_fact(module, question, found, known, keys):
     return query.embedded, module.score(query, keys), module.vector(query)
 
 
+def response_memn2n(dtype, seed, places="age"):
+    return models.ResponseMemN2N(W, D, num_types=2, places=places, num_places=3, param_dtype=dtype, rngs=nnx.Rngs(seed))
+
+
+def candidates(rng, dtype):
+    tokens, entities, types = integers(0, W + 2, 4, S), integers(-1, 3, 4, 2), integers(0, 2, 3)
+    return models.Candidates(tokens(rng, dtype), entities(rng, dtype), types(rng, dtype))
+
+
 def segmenter(dtype, seed):
     return models.Segmenter(W, D, longest=S, param_dtype=dtype, rngs=nnx.Rngs(seed))
 
@@ -518,6 +527,17 @@ CASES = {
         (0,),
     ),
     "models.OutputMap": Case(with_module(output_map, lambda module, *args: module(*args)), bags, (0, 1)),
+    "models.ResponseMemN2N": Case(
+        with_module(response_memn2n, lambda module, *args: module(*args)),
+        draw(
+            parameters(response_memn2n),
+            integers(0, W + 2, S),
+            memory(vector(D), integers(0, 9, S)),
+            candidates,
+            flags(3),
+        ),
+        (0,),
+    ),
     "models.Segmenter": Case(
         with_module(segmenter, lambda module, bag, tokens: (module(bag), module.segment(tokens))),
         draw(parameters(segmenter), vector(W), integers(0, W + 2, T)),
@@ -595,11 +615,13 @@ NOT_PARTS = {
     "lstmn.Tape",
     "lstmn.Weights",
     "models.Answer",
+    "models.Candidates",
     "models.Cuts",
     "models.candidates_of",
     "models.FactQuery",
     "models.Hearing",
     "models.HopScores",
+    "models.Response",
     "models.Sentences",
     "models.SoftAnswer",
     "nn.Fused",
@@ -650,6 +672,7 @@ def quick(names):
         "tape_scan",
         "OutputMap",
         "models.MemNN",
+        "ResponseMemN2N",
     )
     return [pytest.param(n, marks=pytest.mark.thorough) if any(word in n for word in slow) else n for n in names]
 

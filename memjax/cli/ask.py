@@ -105,7 +105,7 @@ def ask_knowledge(folder: Path, data: str | None) -> None:
     interactive = sys.stdin.isatty()
     if interactive:
         print(KNOWLEDGE_HELP)
-    for shown in converse_knowledge(knowledge, _prompt() if interactive else _piped()):
+    for shown in converse_knowledge(knowledge, prompt() if interactive else piped()):
         print(shown)
 
 
@@ -139,21 +139,23 @@ def ask(folder: Path, story: Path | None, picture: Path | None, num_slots: int |
             print(shown)
     if sys.stdin.isatty():
         print(HELP)
-        for shown in converse(answerer, _prompt(), picture):
+        for shown in converse(answerer, prompt(), picture):
             print(shown)
     elif story is None:
-        for shown in converse(answerer, _piped(), picture):
+        for shown in converse(answerer, piped(), picture):
             print(shown)
 
 
-def _piped() -> Iterator[str]:
+def piped() -> Iterator[str]:
+    """The lines of standard input."""
     try:
         yield from sys.stdin
     except UnicodeDecodeError:
         raise DataError("expected text in UTF-8, found other bytes", "standard input") from None
 
 
-def _prompt() -> Iterator[str]:
+def prompt(empty_ends: bool = True) -> Iterator[str]:
+    """The lines that are typed; Ctrl-D ends them, and so does an empty line with `empty_ends`."""
     import contextlib
 
     with contextlib.suppress(ImportError):
@@ -163,6 +165,6 @@ def _prompt() -> Iterator[str]:
             line = input("> ")
         except EOFError:
             return
-        if not line.strip():
+        if empty_ends and not line.strip():
             return
         yield line

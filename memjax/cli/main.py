@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from memjax.cli.report import print_accuracy, print_hits, print_labels, print_perplexity
+from memjax.cli.report import print_accuracy, print_dialogs, print_hits, print_labels, print_perplexity
 from memjax.cli.train import Train, TrainEndToEnd, Training, start_of_training
 from memjax.errors import DataError, RunError
 from memjax.recipes import (
+    DialogConfig,
     EndToEndConfig,
     KnowledgeConfig,
     Labeller,
@@ -18,6 +19,7 @@ from memjax.recipes import (
     LanguageConfig,
     Reader,
     evaluate,
+    evaluate_dialogs,
     evaluate_end_to_end,
     evaluate_knowledge,
     evaluate_labeller,
@@ -49,15 +51,19 @@ class Evaluate:
 
     run_folder: Path
     """A run folder."""
-    split: Literal["train", "valid", "test"] = "test"
-    """Which questions."""
+    split: Literal["train", "valid", "test", "oov"] = "test"
+    """Which questions; oov: test dialogs about entities that no other dialog names."""
     data: str | None = None
     """Folder with the corpora; the environment variable MEMJAX_DATA where it is not given."""
 
     def run(self) -> None:
         """Runs the command."""
         config = open_run(self.run_folder).config
-        if isinstance(config, KnowledgeConfig):
+        if isinstance(config, DialogConfig):
+            print_dialogs(self.split, evaluate_dialogs(self.run_folder, self.split, self.data))
+        elif self.split == "oov":
+            raise ValueError("split: expected train, valid or test for a run that is none over dialogs, got 'oov'")
+        elif isinstance(config, KnowledgeConfig):
             print_hits(self.split, evaluate_knowledge(self.run_folder, self.split, self.data))
         elif isinstance(config, EndToEndConfig):
             print_accuracy(self.split, evaluate_end_to_end(self.run_folder, self.split, self.data))
@@ -73,25 +79,32 @@ class Evaluate:
 class Ask:
     """Talk to a trained model: statements are stored, lines that end in ? are answered with the facts behind.
 
-    A model over a knowledge base takes each line as a question.
+    A model over a knowledge base takes each line as a question, a bot as what a user says; an empty line lets it go on.
     """
 
     run_folder: Path
     """A run folder."""
     story: Path | None = None
-    """A text file to read first, one statement or question a line."""
+    """A text file to read first, one statement, question or utterance a line."""
     picture: Path | None = None
     """Where to draw the scores of each answer's hops; replaced by each answer."""
     num_slots: int | None = None
     """Statements that are remembered, the oldest makes place; as many as in training where it is not given."""
     data: str | None = None
-    """Folder with the corpora, for a knowledge base; the environment variable MEMJAX_DATA where it is not given."""
+    """Folder with the corpora, for a knowledge base; the environment variable MEMJAX_DATA where it is not given. A bot
+    does without: its api_calls are shown, and nothing comes back."""
 
     def run(self) -> None:
         """Runs the command."""
         from memjax.cli.ask import ask, ask_knowledge
+        from memjax.cli.talk import talk
 
-        if not isinstance(open_run(self.run_folder).config, KnowledgeConfig):
+        config = open_run(self.run_folder).config
+        if isinstance(config, DialogConfig):
+            if self.picture:
+                raise ValueError("picture: expected none for a run over dialogs")
+            talk(self.run_folder, self.story, self.num_slots, self.data)
+        elif not isinstance(config, KnowledgeConfig):
             ask(self.run_folder, self.story, self.picture, self.num_slots)
         elif self.story or self.picture or self.num_slots:
             raise ValueError("story, picture, num_slots: expected none of them for a run over a knowledge base")

@@ -25,3 +25,9 @@ def print_hits(split: str, results: dict[str, list[float]]) -> None:
     """Says what a run over a knowledge base reached on a split."""
     hits, f1 = results["hits@1"][0], results["f1"][0]
     print(f"{split}: {hits:.2f} % of the best answers right, F1 of the sets of answers {f1:.2f} %")
+
+
+def print_dialogs(split: str, results: dict[str, list[float]]) -> None:
+    """Says what a run over dialogs reached on a split."""
+    responses, dialogs = results["responses"][0], results["dialogs"][0]
+    print(f"{split}: {responses:.2f} % of the responses right, all of them in {dialogs:.2f} % of the dialogs")

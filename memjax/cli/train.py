@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from memjax.cli.report import print_accuracy, print_hits, print_labels, print_perplexity
+from memjax.cli.report import print_accuracy, print_dialogs, print_hits, print_labels, print_perplexity
 from memjax.recipes import (
     END_TO_END_RECIPES,
     READING_RECIPES,
     RECIPES,
     AnsweringConfig,
+    DialogConfig,
     EndToEndConfig,
     InferenceConfig,
     KnowledgeConfig,
@@ -23,6 +24,7 @@ from memjax.recipes import (
     evaluate_knowledge,
     progress,
     train,
+    train_dialogs,
     train_end_to_end,
     train_knowledge,
     train_labeller,
@@ -72,8 +74,8 @@ class Training:
 class Train(Training):
     """Train a Memory Network over stories and keep it in a run folder.
 
-    Others: `memjax train end-to-end --help` (soft reads over stories), `metaqa` (a knowledge base), `ptb` and `text`
-    (language models), `sst` and `snli` (labels of sentences and of pairs).
+    Others: `memjax train end-to-end --help` (soft reads over stories), `metaqa` (a knowledge base), `dialog` (a bot),
+    `ptb` and `text` (language models), `sst` and `snli` (labels of sentences and of pairs).
     """
 
     config: AnsweringConfig
@@ -122,6 +124,23 @@ class TrainKnowledge(Training):
 
 
 @dataclasses.dataclass(frozen=True)
+class TrainDialogs(Training):
+    """Train a bot on dialogs and keep it in a run folder; the parameters that do best on validation are kept."""
+
+    config: DialogConfig
+    run_folder: Path = Path("runs/dialog")
+    """Where configuration, metrics, checkpoints and results go."""
+    recipe: Literal["default"] = "default"
+    """Where the flags below start from."""
+
+    def run(self) -> None:
+        """Runs the command."""
+        self.fit(train_dialogs)
+        print_dialogs("valid", self.valid())
+        self.say_next("ask")
+
+
+@dataclasses.dataclass(frozen=True)
 class TrainLanguageModel(Training):
     """Train a language model and keep it in a run folder; the parameters that do best on validation text are kept."""
 
@@ -160,6 +179,8 @@ def start_of_training(args: Sequence[str]) -> Training:
     corpus = args[1] if args[:1] == ["train"] and len(args) > 1 else ""
     if corpus == "metaqa":
         return TrainKnowledge(KnowledgeConfig())
+    if corpus == "dialog":
+        return TrainDialogs(DialogConfig())
     recipes: dict[str, Any] = {**READING_RECIPES, "end-to-end": END_TO_END_RECIPES}.get(corpus, RECIPES)
     early = argparse.ArgumentParser(prog="memjax train", add_help=False, allow_abbrev=False)
     early.add_argument("--recipe", choices=list(recipes), default="default")

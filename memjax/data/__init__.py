@@ -8,6 +8,8 @@ batches of few shapes; `read_vectors` reads vectors of the words. `memjax.data.b
 it imports tensorflow_datasets, so it is not imported here.
 """
 
+from memjax.data.conversations import CandidateArrays, Conversations, DialogEncoder
+from memjax.data.dialog import ApiCall, Dialog, Restaurants
 from memjax.data.prompts import Prompts, encode_prompts, encode_replies, reply_words
 from memjax.data.sequences import (
     Batch,
@@ -28,10 +30,16 @@ from memjax.data.vectors import Vectors, read_vectors, vector_words
 from memjax.data.vocabulary import Vocabulary
 
 __all__ = [
+    "ApiCall",
     "Batch",
     "Buckets",
+    "CandidateArrays",
+    "Conversations",
+    "Dialog",
+    "DialogEncoder",
     "Example",
     "Prompts",
+    "Restaurants",
     "Sequences",
     "Stories",
     "Topics",

@@ -9,7 +9,7 @@ import difflib
 import os
 from typing import Any, ClassVar
 
-from memjax.data import babi, ptb, simulation, snli, sst
+from memjax.data import babi, dialog, ptb, simulation, snli, sst
 from memjax.data._tfds import Config, Corpus, Version
 from memjax.data.stories import Example
 from memjax.errors import DataError
@@ -202,7 +202,51 @@ class LocalSnli(Corpus):
         return snli.load(dl_manager.manual_dir, split)
 
 
-_BUILDERS: dict[str, Any] = {"babi": Babi, "ptb": Ptb, "simulation": Simulation, "snli": LocalSnli, "sst": Sst}
+@dataclasses.dataclass
+class DialogConfig(Config):
+    """One task of the dialog bAbI tasks.
+
+    Args:
+        task: 1 to 6.
+    """
+
+    task: int = 1
+
+
+class DialogBabi(Corpus):
+    """The dialog bAbI tasks, from local files: dialogs, as who spoke and what was said.
+
+    Configs are named `task1` to `task6`. `manual_dir` is a folder that `memjax.data.dialog.load` accepts. Splits are
+    named as the files, `tst_OOV` with an underscore; task 6 has none of that.
+
+    Reference: Bordes, Boureau and Weston 2017, "Learning End-to-End Goal-Oriented Dialog", section 3.
+    Departs from the paper: nothing.
+    """
+
+    VERSION = Version("1.0.0")
+    MANUAL_DOWNLOAD_INSTRUCTIONS = "Pass as manual_dir the folder of the unpacked release dialog-bAbI-tasks.tgz."
+    BUILDER_CONFIGS: ClassVar = [
+        DialogConfig(name=f"task{task}", description=name, task=task) for task, name in dialog.TASKS.items()
+    ]
+    KIND = dialog.Dialog
+    SPLITS = tuple(split.replace("-", "_") for split in dialog.SPLITS)
+    ABOUT = "Dialog bAbI tasks: dialogs in which a bot books a table.", "arXiv:1605.07683"
+
+    def _splits(self) -> tuple[str, ...]:
+        return self.SPLITS if self.builder_config.task != 6 else self.SPLITS[:-1]
+
+    def _load(self, dl_manager: Any, split: str) -> list[dialog.Dialog]:
+        return dialog.load(dl_manager.manual_dir, self.builder_config.task, split.replace("_", "-"))
+
+
+_BUILDERS: dict[str, Any] = {
+    "babi": Babi,
+    "dialog": DialogBabi,
+    "ptb": Ptb,
+    "simulation": Simulation,
+    "snli": LocalSnli,
+    "sst": Sst,
+}
 
 
 def prepare(
@@ -215,7 +259,7 @@ def prepare(
     """Prepares a corpus as array_record files, which need no TensorFlow; does nothing where it is prepared already.
 
     Args:
-        builder: "babi", "ptb", "simulation", "snli", "sst", or the class of one.
+        builder: "babi", "dialog", "ptb", "simulation", "snli", "sst", or the class of one.
         config: name of a config, as "en-qa1", or a config object; None for a builder that has none, as "ptb".
         data_dir: folder to write under; what lies there for the same builder, config and version is used as it is.
         manual_dir: folder with the corpus' own files, for builders that need them.

@@ -8,6 +8,7 @@ from memjax.models.memn2n import MemN2N, SoftAnswer, Tying
 from memjax.models.memnn import Answer, MemNN
 from memjax.models.output_map import MAX_ADAPTIVE_HOPS, HopScores, OutputMap, candidates_of
 from memjax.models.responders import WordResponder, supporting_memory
+from memjax.models.response_memn2n import PLACES, Candidates, Places, Response, ResponseMemN2N
 from memjax.models.segmenter import Cuts, Hearing, Segmenter
 from memjax.models.sentence_memnn import SentenceMemNN
 from memjax.models.sentence_pair_matcher import COMPARISONS, FUSIONS, Compare, Fusion, SentencePairMatcher
@@ -20,7 +21,9 @@ __all__ = [
     "CORES",
     "LANGUAGE_CORES",
     "FUSIONS",
+    "PLACES",
     "Answer",
+    "Candidates",
     "Compare",
     "Core",
     "LanguageCore",
@@ -34,6 +37,9 @@ __all__ = [
     "MemN2N",
     "MemNN",
     "OutputMap",
+    "Places",
+    "Response",
+    "ResponseMemN2N",
     "Segmenter",
     "SentenceMemNN",
     "SentencePairMatcher",

@@ -3,6 +3,7 @@
 
 from memjax.recipes.answerer import Answerer, Reply, Support, load_answering
 from memjax.recipes.baseline import TrainedBaseline, train_baseline
+from memjax.recipes.bot import Bot, BotReply, ReadUtterance, find_restaurants
 from memjax.recipes.config import (
     ADAPTIVE,
     PAPER,
@@ -10,12 +11,14 @@ from memjax.recipes.config import (
     STRONGEST,
     AnsweringConfig,
     BaselineConfig,
+    DialogConfig,
     KnowledgeConfig,
 )
 from memjax.recipes.corpora import (
     Babi,
     BabiTasks,
     Corpus,
+    DialogBabi,
     MetaQA,
     Simulation,
     Splits,
@@ -24,6 +27,7 @@ from memjax.recipes.corpora import (
     load_test,
     splits_of,
 )
+from memjax.recipes.dialogs import TrainedDialogs, evaluate_dialogs, load_dialogs, train_dialogs
 from memjax.recipes.end_to_end import (
     TrainedEndToEnd,
     evaluate_end_to_end,
@@ -73,7 +77,11 @@ __all__ = [
     "Babi",
     "BabiTasks",
     "BaselineConfig",
+    "Bot",
+    "BotReply",
     "Corpus",
+    "DialogBabi",
+    "DialogConfig",
     "Heard",
     "READING_RECIPES",
     "KnowledgeBase",
@@ -81,6 +89,7 @@ __all__ = [
     "KnowledgeReply",
     "Listener",
     "MetaQA",
+    "ReadUtterance",
     "Reader",
     "Reply",
     "ScoredWords",
@@ -90,10 +99,14 @@ __all__ = [
     "Tasks",
     "Trained",
     "TrainedBaseline",
+    "TrainedDialogs",
     "TrainedKnowledge",
     "evaluate",
+    "evaluate_dialogs",
     "evaluate_knowledge",
+    "find_restaurants",
     "load",
+    "load_dialogs",
     "load_knowledge",
     "load_splits",
     "load_test",
@@ -102,6 +115,7 @@ __all__ = [
     "splits_of",
     "train",
     "train_baseline",
+    "train_dialogs",
     "train_knowledge",
     "TrainedLanguageModel",
     "evaluate_language_model",

@@ -13,6 +13,7 @@ from memjax.data import (
     Vocabulary,
     babi,
     bind,
+    dialog,
     function_words,
     metaqa,
     reply_words,
@@ -186,6 +187,44 @@ class MetaQA:
             others = metaqa.load_questions(root, self.hops, "dev", paraphrases=True)
             chosen += [others[row] for row in rows]
         return tuple(chosen)
+
+
+#: Names of the splits, and those of the dialog bAbI tasks.
+_DIALOG_SPLITS = {"train": "trn", "valid": "dev", "test": "tst", "oov": "tst-OOV"}
+
+
+@dataclasses.dataclass(frozen=True)
+class DialogBabi:
+    """The dialog bAbI tasks, in which a bot books a table, from a folder that holds them."""
+
+    task: int = 5
+    """1 to 6: issue an api_call; change it; propose what it gave; give phone and address; all of that; real dialogs."""
+    data: str | None = None
+    """Folder with the corpora; the environment variable MEMJAX_DATA where it is not given."""
+
+    def __post_init__(self) -> None:
+        """Checks the task."""
+        if isinstance(self.task, bool) or self.task not in dialog.TASKS:
+            raise ValueError(f"task: expected an integer from 1 to 6, got {self.task!r}")
+
+    def dialogs(self, split: str) -> tuple[dialog.Dialog, ...]:
+        """The dialogs of a split: train, valid, test, or (tasks 1 to 5) oov, test dialogs about entities of their own.
+
+        Raises:
+            ValueError: if there is no such split.
+        """
+        names = [name for name in _DIALOG_SPLITS if self.task != 6 or name != "oov"]
+        if split not in names:
+            raise ValueError(f"split: expected one of {names} for task {self.task}, got {split!r}")
+        return tuple(dialog.load(find_data(self.data), self.task, _DIALOG_SPLITS[split]))
+
+    def candidates(self) -> tuple[str, ...]:
+        """The responses to choose from."""
+        return tuple(dialog.load_candidates(find_data(self.data), self.task))
+
+    def restaurants(self) -> dialog.Restaurants:
+        """The knowledge base."""
+        return dialog.load_restaurants(find_data(self.data), self.task)
 
 
 Corpus = Simulation | Babi | BabiTasks

@@ -3,6 +3,13 @@
 
 from memjax.training.batches import NarrowStories, StoryBatch
 from memjax.training.checkpoints import load_pytree, save_pytree
+from memjax.training.dialogs import (
+    DialogBatch,
+    make_dialog_loss,
+    predict_responses,
+    response_accuracy,
+    response_scores,
+)
 from memjax.training.end_to_end import (
     CountedStories,
     answer_stories,
@@ -43,6 +50,7 @@ from memjax.training.state import TrainState, create_state, make_epoch, make_ste
 
 __all__ = [
     "CountedStories",
+    "DialogBatch",
     "FactBatch",
     "Facts",
     "NarrowStories",
@@ -64,6 +72,7 @@ __all__ = [
     "is_right",
     "load_pytree",
     "make_end_to_end_loss",
+    "make_dialog_loss",
     "make_epoch",
     "make_facts_loss",
     "make_label_loss",
@@ -81,7 +90,10 @@ __all__ = [
     "measure_labels",
     "measure_language",
     "predict",
+    "predict_responses",
     "reply_accuracy",
+    "response_accuracy",
+    "response_scores",
     "save_pytree",
     "scale_first_updates",
     "sentence_accuracy",

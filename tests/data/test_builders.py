@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from memjax.data import babi, builders, ptb, simulation, snli, sst
+from memjax.data import babi, builders, dialog, ptb, simulation, snli, sst
 from memjax.errors import DataError
 
 STORY = "1 Mary moved to the office.\n2 Where is Mary? \toffice,here\t1\n3 Zo\u00eb left.\n4 Who left?\tZo\u00eb\t3 1\n"
@@ -63,6 +63,20 @@ def test_trees_round_trip(tmp_path, config):
         phrases = split == "train" and config == "binary-phrases"
         expected = sst.load(tmp_path, split, fine=config == "fine-sentences", phrases=phrases)
         assert builders.examples(builder, split) == expected
+
+
+@pytest.mark.parametrize("task", [2, 6])
+def test_dialogs_round_trip(tmp_path, task):
+    splits = dialog.SPLITS[: 3 if task == 6 else 4]
+    name = f"dialog-babi-task{task}-{dialog.TASKS[task]}"
+    (tmp_path / f"{name if task == 6 else 'dialog-babi'}-candidates.txt").write_text("1 hello\n1 bye\n")
+    for i, split in enumerate(splits):
+        told = "1 hi\thello\n2 Zo\u00eb R_price cheap\n3 <SILENCE>\tbye\n\n"
+        (tmp_path / f"{name}-{split}.txt").write_text(told * (i + 1) + "1 \tbye\n", encoding="utf-8")
+    builder = builders.prepare("dialog", f"task{task}", data_dir=tmp_path / "data", manual_dir=tmp_path)
+    assert set(builder.info.splits) == {split.replace("-", "_") for split in splits}
+    for split in splits:
+        assert builders.examples(builder, split.replace("-", "_")) == dialog.load(tmp_path, task, split)
 
 
 def test_pairs_round_trip(tmp_path):
