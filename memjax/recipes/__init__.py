@@ -31,6 +31,9 @@ from memjax.recipes.end_to_end import (
     train_end_to_end,
 )
 from memjax.recipes.end_to_end_config import END_TO_END_RECIPES, EndToEndConfig
+from memjax.recipes.key_value import TrainedKeyValue, load_key_value, train_key_value
+from memjax.recipes.key_value_config import KEY_VALUE_RECIPES, KeyValueConfig
+from memjax.recipes.key_value_reader import KeyValueReader, KeyValueReply, evaluate_key_value, measure_key_value
 from memjax.recipes.knowledge import TrainedKnowledge, load_knowledge, train_knowledge
 from memjax.recipes.knowledge_base import KnowledgeBase, KnowledgeReply, evaluate_knowledge, measure_knowledge
 from memjax.recipes.labeller import Label, Labeller
@@ -75,6 +78,15 @@ __all__ = [
     "BaselineConfig",
     "Corpus",
     "Heard",
+    "KEY_VALUE_RECIPES",
+    "KeyValueConfig",
+    "KeyValueReader",
+    "KeyValueReply",
+    "TrainedKeyValue",
+    "evaluate_key_value",
+    "load_key_value",
+    "measure_key_value",
+    "train_key_value",
     "READING_RECIPES",
     "KnowledgeBase",
     "KnowledgeConfig",

@@ -10,6 +10,7 @@ from memjax.errors import DataError
 from memjax.models import MAX_ADAPTIVE_HOPS
 from memjax.recipes.corpora import Babi, BabiTasks, Corpus, MetaQA, Simulation
 from memjax.recipes.end_to_end_config import EndToEndConfig
+from memjax.recipes.key_value_config import KeyValueConfig
 from memjax.recipes.reading_config import InferenceConfig, LanguageConfig, SentimentConfig
 from memjax.recipes.texts import SNLI, SST, PennTreebank, TextFiles
 
@@ -229,6 +230,7 @@ Config = (
     AnsweringConfig
     | EndToEndConfig
     | KnowledgeConfig
+    | KeyValueConfig
     | BaselineConfig
     | LanguageConfig
     | SentimentConfig
@@ -247,7 +249,7 @@ _CORPORA: dict[str, tuple[type, type]] = {
 }
 
 #: Kinds of configuration that the corpus does not tell.
-_KINDS: dict[str, type] = {"end_to_end": EndToEndConfig}
+_KINDS: dict[str, type] = {"end_to_end": EndToEndConfig, "key_value": KeyValueConfig}
 
 
 def default_like(config: Config) -> Config:

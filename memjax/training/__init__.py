@@ -12,6 +12,14 @@ from memjax.training.end_to_end import (
 )
 from memjax.training.evaluation import Predictions, accuracy, predict
 from memjax.training.facts import FactBatch, Facts, make_facts_loss
+from memjax.training.key_value import (
+    KeyValueAnswers,
+    KeyValueBatch,
+    Targets,
+    answer_key_values,
+    make_key_value_loss,
+    read_questions,
+)
 from memjax.training.labels import (
     FirstUpdates,
     LabelledBatch,
@@ -45,6 +53,8 @@ __all__ = [
     "CountedStories",
     "FactBatch",
     "Facts",
+    "KeyValueAnswers",
+    "KeyValueBatch",
     "NarrowStories",
     "FirstUpdates",
     "LabelledBatch",
@@ -55,9 +65,11 @@ __all__ = [
     "SegmentBatch",
     "SpokenStories",
     "StoryBatch",
+    "Targets",
     "TextBatch",
     "TrainState",
     "accuracy",
+    "answer_key_values",
     "answer_stories",
     "create_state",
     "insert_blanks",
@@ -66,6 +78,7 @@ __all__ = [
     "make_end_to_end_loss",
     "make_epoch",
     "make_facts_loss",
+    "make_key_value_loss",
     "make_label_loss",
     "make_language_loss",
     "make_memnn_loss",
@@ -81,6 +94,7 @@ __all__ = [
     "measure_labels",
     "measure_language",
     "predict",
+    "read_questions",
     "reply_accuracy",
     "save_pytree",
     "scale_first_updates",
