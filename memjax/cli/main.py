@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from memjax.cli.report import print_accuracy, print_hits, print_labels, print_perplexity
+from memjax.cli.report import print_accuracy, print_best, print_hits, print_labels, print_perplexity
 from memjax.cli.train import Train, TrainEndToEnd, Training, start_of_training
 from memjax.errors import DataError, RunError
 from memjax.recipes import (
     EndToEndConfig,
+    KeyValueConfig,
     KnowledgeConfig,
     Labeller,
     LabellingConfig,
@@ -19,6 +20,7 @@ from memjax.recipes import (
     Reader,
     evaluate,
     evaluate_end_to_end,
+    evaluate_key_value,
     evaluate_knowledge,
     evaluate_labeller,
     evaluate_language_model,
@@ -59,6 +61,8 @@ class Evaluate:
         config = open_run(self.run_folder).config
         if isinstance(config, KnowledgeConfig):
             print_hits(self.split, evaluate_knowledge(self.run_folder, self.split, self.data))
+        elif isinstance(config, KeyValueConfig):
+            print_best(self.split, evaluate_key_value(self.run_folder, self.split, self.data))
         elif isinstance(config, EndToEndConfig):
             print_accuracy(self.split, evaluate_end_to_end(self.run_folder, self.split, self.data))
         elif isinstance(config, LanguageConfig):
@@ -89,14 +93,15 @@ class Ask:
 
     def run(self) -> None:
         """Runs the command."""
-        from memjax.cli.ask import ask, ask_knowledge
+        from memjax.cli.ask import ask, ask_key_value, ask_knowledge
 
-        if not isinstance(open_run(self.run_folder).config, KnowledgeConfig):
+        config = open_run(self.run_folder).config
+        if not isinstance(config, KnowledgeConfig | KeyValueConfig):
             ask(self.run_folder, self.story, self.picture, self.num_slots)
         elif self.story or self.picture or self.num_slots:
             raise ValueError("story, picture, num_slots: expected none of them for a run over a knowledge base")
         else:
-            ask_knowledge(self.run_folder, self.data)
+            (ask_knowledge if isinstance(config, KnowledgeConfig) else ask_key_value)(self.run_folder, self.data)
 
 
 @dataclasses.dataclass(frozen=True)

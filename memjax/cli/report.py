@@ -25,3 +25,8 @@ def print_hits(split: str, results: dict[str, list[float]]) -> None:
     """Says what a run over a knowledge base reached on a split."""
     hits, f1 = results["hits@1"][0], results["f1"][0]
     print(f"{split}: {hits:.2f} % of the best answers right, F1 of the sets of answers {f1:.2f} %")
+
+
+def print_best(split: str, results: dict[str, list[float]]) -> None:
+    """Says what a run over keys and values reached on a split."""
+    print(f"{split}: {results['hits@1'][0]:.2f} % of the best answers right, of {results['candidates'][0]:.1f} read")

@@ -106,7 +106,7 @@ def _program(config: KeyValueConfig, num_tokens: int, num_trained: int, updates:
             num_tokens,
             num_trained,
             config.features,
-            hops=config.hops,
+            hops=config.reads,
             values=config.values,
             hop_matrices=config.hop_matrices,
             code_scale=config.code_scale,

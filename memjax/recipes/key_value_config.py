@@ -27,8 +27,8 @@ class KeyValueConfig:
     """A matrix R_j after each hop."""
     features: int = 128
     """d, size of the embeddings."""
-    hops: int = 1
-    """H, reads of the memory."""
+    reads: int = 1
+    """H, hops: how often the memory is read."""
     code_scale: float = 4.0
     """What codes of values and answers are multiplied with, before training."""
     scale: float = 0.1
@@ -52,7 +52,7 @@ class KeyValueConfig:
 
     def __post_init__(self) -> None:
         """Checks the switches and sizes that no model checks."""
-        for name in ("batch_size", "epochs", "memory", "frequent"):
+        for name in ("batch_size", "epochs", "memory", "frequent", "reads"):
             _checks.positive(name, getattr(self, name))
         _checks.one_of("bag", self.bag, ("words", "phrases", "both"))
         _checks.one_of("names", self.names, ("codes", "trained"))
@@ -67,7 +67,7 @@ class KeyValueConfig:
 
 #: The authors' code: trained names, 500 features, two hops, 1,000 slots and negatives.
 RELEASED_KEY_VALUE = KeyValueConfig(
-    names="trained", values="A", features=500, hops=2, memory=1000, targets="drawn", learning_rate=0.005
+    names="trained", values="A", features=500, reads=2, memory=1000, targets="drawn", learning_rate=0.005
 )
 
 KEY_VALUE_RECIPES = {"default": KeyValueConfig(), "released": RELEASED_KEY_VALUE}

@@ -114,22 +114,23 @@ def make_key_value_loss(*, targets: Targets = "drawn", negatives: int = 1000) ->
         pool_key, target_key = jax.random.split(key)
         hops, values = read_questions(model, batch)  # values [B, K]
         query, num_candidates = hops.query, len(batch.candidates)
-        held = jnp.any(_is_in(values, batch.answers), axis=1)  # [B]
+        is_right, is_read = _mark(batch.answers, num_candidates), _mark(values, num_candidates)  # bool [B, C]
         if negatives:
             pool = jax.random.randint(pool_key, (negatives,), 0, num_candidates)
             earlier = jnp.tril(values[:, :, None] == values[:, None], -1).any(axis=2)  # the same value, counted once
             rows = jnp.where(earlier, -1, values)
             mine = jnp.einsum("bd,bkd->bk", query, model.embed("B", batch.candidates[rows]))
             drawn = jnp.broadcast_to(pool, (len(batch), negatives))
-            rows = jnp.concatenate([rows, jnp.where(_is_in(drawn, values), -1, drawn)], axis=1)  # [B, K + P]
+            rows = jnp.concatenate([rows, jnp.where(is_read[:, pool], -1, drawn)], axis=1)  # [B, K + P]
             scores = jnp.concatenate([mine, query @ model.embed("B", batch.candidates[pool]).T], axis=1)
         else:
             rows = jnp.broadcast_to(jnp.arange(num_candidates), (len(batch), num_candidates))
             scores = query @ model.embed("B", batch.candidates).T
-        right = _is_in(rows, batch.answers)
+        right, read = _look(is_right, rows), _look(is_read, rows)
+        held = jnp.any(right & read, axis=1)  # [B]
         if targets == "drawn":
-            chance = jnp.where(right & _is_in(rows, values), jax.random.uniform(target_key, right.shape), -1.0)
-            target = right & (jnp.arange(right.shape[1]) == chance.argmax(axis=1)[:, None])
+            chance = jnp.where(right & read, jax.random.uniform(target_key, right.shape), -1.0)
+            target = right & (jnp.arange(right.shape[1])[None] == chance.argmax(axis=1)[:, None])
         else:
             target = right
         wrong = (rows >= 0) & ~right
@@ -164,13 +165,18 @@ def answer_key_values(model: KeyValueMemNN, batch: KeyValueBatch, batch_size: in
     return jax.lax.map(one, jnp.arange(len(batch)), batch_size=min(batch_size, len(batch)))
 
 
-def _is_in(rows: Array, these: Array) -> Array:
-    """Whether each of `rows` `[B, K]` is one of `these` `[B, M]`; -1 is nothing."""
-    return jnp.any(rows[:, :, None] == these[:, None], axis=2) & (rows >= 0)
+def _mark(rows: Array, size: int) -> Array:
+    """Which candidates are in `rows` `[B, M]`: bool `[B, C]`; -1 is none."""
+    none = jnp.zeros(size, bool)
+    return jax.vmap(lambda row: none.at[jnp.where(row < 0, size, row)].set(True, mode="drop"))(rows)
+
+
+def _look(marks: Array, rows: Array) -> Array:
+    """The marks `[B, C]` at `rows` `[B, K]`; -1 has none."""
+    return jnp.take_along_axis(marks, jnp.maximum(rows, 0), axis=1) & (rows >= 0)
 
 
 def _log_sum(scores: Array, where: Array) -> Array:
     """log sum exp over the last axis; 0, with zero gradients, where nothing counts."""
     some = jnp.any(where, axis=1)
-    where = where | ~some[:, None]
-    return jnp.where(some, jax.nn.logsumexp(jnp.where(where, scores, -jnp.inf), axis=1), 0)
+    return jnp.where(some, jax.nn.logsumexp(scores, axis=1, where=where | ~some[:, None]), 0)
