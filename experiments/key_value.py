@@ -29,7 +29,7 @@ MODELS = {
     "trained names": dataclasses.replace(_OURS, names="trained"),
     "as printed": _PRINTED,
 }
-#: hits@1 on the test questions of WikiMovies, with its knowledge base: other questions, ten times as many to learn from.
+#: hits@1 on the test questions of WikiMovies, with its knowledge base: ten times as many questions to learn from.
 PAPER = {"paper, WikiMovies: key-value": 93.9, "paper, WikiMovies: Memory Network": 78.5}
 
 

@@ -181,7 +181,7 @@ def start_of_training(args: Sequence[str]) -> Training:
     corpus = args[1] if args[:1] == ["train"] and len(args) > 1 else ""
     if corpus == "metaqa":
         return TrainKnowledge(KnowledgeConfig())
-    soft = {"end-to-end": END_TO_END_RECIPES, "key-value": KEY_VALUE_RECIPES}
+    soft: dict[str, Any] = {"end-to-end": END_TO_END_RECIPES, "key-value": KEY_VALUE_RECIPES}
     recipes: dict[str, Any] = {**READING_RECIPES, **soft}.get(corpus, RECIPES)
     early = argparse.ArgumentParser(prog="memjax train", add_help=False, allow_abbrev=False)
     early.add_argument("--recipe", choices=list(recipes), default="default")

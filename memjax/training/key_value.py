@@ -156,11 +156,10 @@ def answer_key_values(model: KeyValueMemNN, batch: KeyValueBatch, batch_size: in
         hops, values = read_questions(model, batch.take(index[None]))
         scores, read = answers @ hops.query[0], values[0]
         mine = jnp.where(read >= 0, scores[read], -jnp.inf)
-        found = jnp.any(read >= 0)
-        best, best_read = scores.argmax(), read[mine.argmax()]
-        return KeyValueAnswers(
-            *(jnp.where(found, row, -1).astype(jnp.int32) for row in (best, best_read)), hops.weights[0]
-        )
+        some = jnp.any(read >= 0)
+        best = jnp.where(some, scores.argmax(), -1).astype(jnp.int32)
+        best_read = jnp.where(some, read[mine.argmax()], -1).astype(jnp.int32)
+        return KeyValueAnswers(best=best, best_read=best_read, weights=hops.weights[0])
 
     return jax.lax.map(one, jnp.arange(len(batch)), batch_size=min(batch_size, len(batch)))
 
