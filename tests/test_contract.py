@@ -626,6 +626,7 @@ def quick(names):
         "hashing.",
         "search.hashed",
         "FactMemNN",
+        "KeyValueMemNN",
         "SourceAttention",
         "beam_hops",
         "nn.LSTMN",

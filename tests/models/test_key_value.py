@@ -31,23 +31,35 @@ def a_memory(pairs=PAIRS, num_slots=6):
     return write_many(empty(num_slots, keys[0], values[0]), keys, values)
 
 
+def call(net, question, memory, candidates=CANDIDATES):
+    graph, state = nnx.split(net)
+    fn = jax.jit(lambda state, *args: nnx.merge(graph, state)(*args))
+    return fn(state, jnp.asarray(question), memory, jnp.asarray(candidates))
+
+
 def rows_of(net: KeyValueMemNN, matrix: int) -> np.ndarray:
     """A (0) or B (1) of all token ids: trained rows, then codes."""
     rows = np.zeros((W + 2, D))
     rows[2 : net.num_trained + 2] = net.words[matrix]
+    if net.code_scales is not None:
+        codes = float(net.code_scales[matrix]) * np.asarray(random_codes(jnp.arange(2 * W + 2), D))
     for token in range(net.num_trained + 2, W + 2):
-        code = random_codes(jnp.int32(token + (W if matrix and net.values == "B" else 0)), D)
-        rows[token] = float(net.code_scales[matrix]) * np.asarray(code)
+        rows[token] = codes[token + (W if matrix and net.values == "B" else 0)]
     return rows
 
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"values": "B", "hops": 3}, {"num_trained": W}, {"num_trained": W, "values": "B", "hop_matrices": False}],
+    [
+        {"values": "B"},
+        pytest.param({}, marks=pytest.mark.thorough),
+        pytest.param({"num_trained": W, "hops": 3}, marks=pytest.mark.thorough),
+        pytest.param({"num_trained": W, "values": "B", "hop_matrices": False}, marks=pytest.mark.thorough),
+    ],
 )
 def test_answers_are_those_of_the_equations(options):
     net = model(**options)
-    found = net(jnp.asarray(QUESTION), a_memory(), jnp.asarray(CANDIDATES))
+    found = call(net, QUESTION, a_memory())
     A, B = rows_of(net, 0), rows_of(net, 1)
     R = [np.eye(D)] * net.hops if net.between is None else np.asarray(net.between[...], np.float64)
     scores, weights = reference.key_value(A, B if net.values == "B" else A, B, R, QUESTION, PAIRS, CANDIDATES)
@@ -56,7 +68,7 @@ def test_answers_are_those_of_the_equations(options):
     assert not found.hops.weights[:, 4:].any()
 
 
-@pytest.mark.parametrize("hops", [1, 3])
+@pytest.mark.parametrize("hops", [pytest.param(1, marks=pytest.mark.thorough), 3])
 def test_where_keys_are_values_it_is_a_memn2n(hops):
     sentences = [[2, 3, 4], [5, 6, 0], [2, 7, 8]]
     net = model(num_trained=W, hops=hops, hop_matrices=False)
@@ -65,15 +77,20 @@ def test_where_keys_are_values_it_is_a_memn2n(hops):
     other.words[...] = jnp.stack([A, A, A, B])  # A, C, of the question, of the answer
     other.between[...] = jnp.eye(D)
     keys = jnp.asarray(sentences)
-    embedded = jax.vmap(other.embed)(keys)
-    told = write_many(empty(4, embedded[0], keys[0]), embedded, keys)
-    expected = other(jnp.asarray(QUESTION), told)
+
+    @jax.jit
+    def answer(keys):
+        embedded = jax.vmap(other.embed)(keys)
+        return other(jnp.asarray(QUESTION), write_many(empty(4, embedded[0], keys[0]), embedded, keys))
+
+    expected = answer(keys)
     words = jnp.arange(2, W + 2)[:, None]
-    found = net(jnp.asarray(QUESTION), a_memory(list(zip(sentences, sentences, strict=True)), 4), words)
+    found = call(net, QUESTION, a_memory(list(zip(sentences, sentences, strict=True)), 4), words)
     np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(found.hops.weights, expected.hops.weights, rtol=1e-5)
 
 
+@pytest.mark.thorough
 def test_empty_slots_and_places_change_nothing_in_value_and_gradient():
     net, memory = model(values="B"), a_memory()
     moved = gather(memory, jnp.array([99, 2, 0, 99, 3, 1, 99]))
@@ -82,27 +99,29 @@ def test_empty_slots_and_places_change_nothing_in_value_and_gradient():
         return jnp.sum(nnx.merge(graph, state)(jnp.asarray(QUESTION), memory, jnp.asarray(CANDIDATES)).scores ** 2)
 
     graph, state = nnx.split(net)
-    plain, other = (jax.value_and_grad(value)(state, each) for each in (memory, moved))
+    plain, other = (jax.jit(jax.value_and_grad(value))(state, each) for each in (memory, moved))
     for one, two in zip(jax.tree.leaves(plain), jax.tree.leaves(other), strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_of_an_empty_memory_the_question_alone_answers():
     net = model(hops=1)
-    found = net(jnp.asarray(QUESTION), gather(a_memory(), jnp.full(3, -1)), jnp.asarray(CANDIDATES))
+    found = call(net, QUESTION, gather(a_memory(), jnp.full(3, -1)))
     assert not found.hops.weights.any()
     query = net.between[0] @ net.embed("A", jnp.asarray(QUESTION))
     np.testing.assert_allclose(found.hops.query, query, rtol=1e-5)
-    nothing = net(jnp.zeros(4, jnp.int32), gather(a_memory(), jnp.full(3, -1)), jnp.asarray(CANDIDATES))
+    nothing = call(net, [0, 0, 0, 0], gather(a_memory(), jnp.full(3, -1)))
     assert not nothing.scores.any()
 
 
+@pytest.mark.thorough
 def test_a_name_that_was_never_met_is_read_and_answered():
     net = KeyValueMemNN(3000, 10, 128, hops=1, values="B", code_scale=4.0, rngs=nnx.Rngs(0))
     names = jnp.arange(100, 3000)[:, None]
     for value in (100, 1234):
         memory = a_memory([([500, 2], [value])], 2)
-        assert net(jnp.array([3, 500]), memory, names).scores.argmax() == value - 100
+        assert call(net, [3, 500], memory, names).scores.argmax() == value - 100
 
 
 def test_bad_input_is_named():

@@ -83,6 +83,7 @@ def test_the_hash_finds_the_keys_that_share_a_word(bag):
         assert set(kept.tolist()) <= {*slots.tolist(), -1}
 
 
+@pytest.mark.thorough
 def test_questions_about_entities_seen_and_unseen_are_answered(trained):
     results = measure_key_value(trained, ASKED)
     assert results["hits@1"] == results["hits@1 unseen"] == results["hits@1 read"] == [100.0, 100.0]
@@ -159,6 +160,7 @@ def test_a_run_is_kept_resumed_and_evaluated(tmp_path):
         load_key_value(tmp_path / "run", str(data))
 
 
+@pytest.mark.thorough
 def test_questions_whose_answers_no_hash_finds_are_refused():
     nothing = [Question("who directed [Film 9]", ("Director 0",)), Question("who acted in [Film 0]", ("Director 3",))]
     with pytest.raises(ValueError, match="questions: expected at least one whose answer the hash finds, got none"):

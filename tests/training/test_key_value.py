@@ -31,46 +31,57 @@ def a_batch(slots, answers):
     )
 
 
-def loss_of(batch, key=0, **options):
+def losses_of(batch, keys=(0,), **options):
+    """The loss and what it measures, with each of some random keys."""
     loss_fn = make_key_value_loss(**options)
-    return jax.jit(lambda params: loss_fn(with_params(MODEL, params), batch, jax.random.key(key)))(PARAMS)
+    fn = jax.jit(lambda params, key: loss_fn(with_params(MODEL, params), batch, key))
+    return [fn(PARAMS, jax.random.key(key)) for key in keys]
 
 
 def scores_of(batch):
     hops, _ = jax.jit(lambda params: read_questions(with_params(MODEL, params), batch))(PARAMS)
-    return np.asarray(hops.query @ MODEL.embed("B", batch.candidates).T)
+    return np.asarray(hops.query) @ np.asarray(jax.jit(lambda rows: MODEL.embed("B", rows))(batch.candidates)).T
 
 
 def test_the_loss_is_that_of_loops_over_all_candidates():
     batch = a_batch([[0, 1, 2, 5], [2, 3, 4, -1]], [[0, 1, -1], [4, -1, -1]])
     scores = scores_of(batch)
     expected = np.mean([reference.key_value_loss(scores[0], [0, 1]), reference.key_value_loss(scores[1], [4])])
-    value, metrics = loss_of(batch, targets="any", negatives=0)
+    [(value, metrics)] = losses_of(batch, targets="any", negatives=0)
     np.testing.assert_allclose(value, expected, rtol=1e-5)
     best = scores.argmax(axis=1)
     assert metrics["wrong"] == np.mean([best[0] not in (0, 1), best[1] != 4])
 
 
+@pytest.mark.thorough
 def test_an_answer_is_drawn_among_those_that_can_be_read():
     batch = a_batch([[0, 1, 2, 5]], [[0, 1, 5]])  # candidate 5 is an answer, but not at hand
     [scores] = scores_of(batch)
     expected = [reference.key_value_loss(scores, [0, 1, 5], drawn) for drawn in (0, 1)]
-    found = {round(float(loss_of(batch, key, targets="drawn", negatives=0)[0]), 4) for key in range(8)}
+    drawn = losses_of(batch, range(8), targets="drawn", negatives=0)
+    found = {round(float(value), 4) for value, _ in drawn}
     assert found == {round(float(value), 4) for value in expected}
 
 
+@pytest.mark.thorough
 def test_values_at_hand_and_drawn_candidates_are_wrong_choices_once():
     batch = a_batch([[0, 1, 2, 5]], [[1, -1]])
     [scores] = scores_of(batch)
     at_hand = {0, 1, 2}
-    for key in range(4):
+    for key, (value, _) in enumerate(losses_of(batch, range(4), targets="any", negatives=2)):
         pool = jax.random.randint(jax.random.split(jax.random.key(key))[0], (2,), 0, C).tolist()
         rows = [*at_hand, *(row for row in pool if row not in at_hand)]
         expected = reference.key_value_loss([scores[row] for row in rows], [1])
-        np.testing.assert_allclose(loss_of(batch, key, targets="any", negatives=2)[0], expected, rtol=1e-5)
+        np.testing.assert_allclose(value, expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("options", [{"targets": "any", "negatives": 0}, {"targets": "drawn", "negatives": 3}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({"targets": "any", "negatives": 0}, marks=pytest.mark.thorough),
+        {"targets": "drawn", "negatives": 3},
+    ],
+)
 def test_a_question_whose_answer_is_not_at_hand_is_wrong_and_teaches_nothing(options):
     batch = a_batch([[0, 1], [-1, -1], [0, 1]], [[3], [0], [-1]])  # elsewhere; nothing found; no entity
     loss_fn = make_key_value_loss(**options)
@@ -83,6 +94,7 @@ def test_a_question_whose_answer_is_not_at_hand_is_wrong_and_teaches_nothing(opt
     assert not any(np.any(np.asarray(leaf)) for leaf in jax.tree.leaves(grads))
 
 
+@pytest.mark.thorough
 def test_all_entities_are_answered_from_or_those_at_hand():
     batch = a_batch([[0, 1, 2, 5], [-1, -1, -1, -1]], [[0], [0]])
     found = jax.jit(lambda params: answer_key_values(with_params(MODEL, params), batch))(PARAMS)
