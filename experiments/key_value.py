@@ -18,7 +18,7 @@ from memjax.recipes import KeyValueConfig, measure_key_value, progress, train_ke
 _OURS = KeyValueConfig()
 #: The paper's equations, at a size that a CPU trains: trained rows for all names, values by A, two hops.
 _PRINTED = dataclasses.replace(
-    _OURS, names="trained", values="A", hop_matrices=True, reads=2, targets="drawn", features=128, learning_rate=0.005
+    _OURS, names="trained", values="A", hop_matrices=True, reads=2, targets="drawn", features=128
 )
 #: Rows: what is trained.
 MODELS = {
@@ -26,7 +26,7 @@ MODELS = {
     "two hops": dataclasses.replace(_OURS, reads=2),
     "with hop matrices": dataclasses.replace(_OURS, hop_matrices=True),
     "one answer drawn": dataclasses.replace(_OURS, targets="drawn"),
-    "trained names": dataclasses.replace(_OURS, names="trained"),
+    "trained names": dataclasses.replace(_OURS, names="trained", features=128),
     "as printed": _PRINTED,
 }
 #: hits@1 on the test questions of WikiMovies, with its knowledge base: ten times as many questions to learn from.

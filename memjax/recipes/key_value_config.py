@@ -23,17 +23,17 @@ class KeyValueConfig:
     """Names have random codes that are not trained, or trained rows as all words."""
     values: Literal["A", "B"] = "B"
     """The matrix of values: A, that of questions and keys, as printed; or B, that of answers."""
-    hop_matrices: bool = True
-    """A matrix R_j after each hop."""
-    features: int = 128
+    hop_matrices: bool = False
+    """A matrix R_j after each hop, as printed; without it q_j + o goes on as it is."""
+    features: int = 512
     """d, size of the embeddings."""
     reads: int = 1
     """H, hops: how often the memory is read."""
-    code_scale: float = 4.0
+    code_scale: float = 8.0
     """What codes of values and answers are multiplied with, before training."""
     scale: float = 0.1
     """Deviation of the weights before training."""
-    memory: int = 64
+    memory: int = 32
     """K, slots that a question reads of those that the hash finds."""
     frequent: int = 1000
     """F: words of more keys than this find nothing."""
@@ -41,11 +41,11 @@ class KeyValueConfig:
     """Of several answers one drawn anew each time is right, or any."""
     negatives: int = 1000
     """Wrong answers that are drawn in a step, beside the values of the memory; 0: all entities."""
-    learning_rate: float = 0.003
+    learning_rate: float = 0.005
     """At the start; Adam, along a cosine to 0."""
     batch_size: int = 64
     """Questions in one step."""
-    epochs: int = 10
+    epochs: int = 4
     """Passes over the training questions."""
     seed: int = 0
     """Of initial weights, order and negatives."""
@@ -67,7 +67,15 @@ class KeyValueConfig:
 
 #: The authors' code: trained names, 500 features, two hops, 1,000 slots and negatives.
 RELEASED_KEY_VALUE = KeyValueConfig(
-    names="trained", values="A", features=500, reads=2, memory=1000, targets="drawn", learning_rate=0.005
+    names="trained",
+    values="A",
+    hop_matrices=True,
+    features=500,
+    reads=2,
+    memory=1000,
+    targets="drawn",
+    learning_rate=0.005,
+    epochs=10,
 )
 
 KEY_VALUE_RECIPES = {"default": KeyValueConfig(), "released": RELEASED_KEY_VALUE}

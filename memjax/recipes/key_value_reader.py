@@ -13,6 +13,7 @@ import numpy as np
 from memjax.data.metaqa import Question, Triple
 from memjax.models import KeyValueMemNN
 from memjax.recipes.key_value import (
+    KeyValueMemory,
     TrainedKeyValue,
     encode_key_values,
     load_key_value,
@@ -59,6 +60,7 @@ class KeyValueReader:
     Args:
         trained: of `memjax.recipes.train_key_value` or `load_key_value`.
         seed_index: which of the models that were trained together.
+        known: the memory, where it is on the device already.
 
     Raises:
         ValueError: if there is no such model.
@@ -78,14 +80,14 @@ class KeyValueReader:
     Reference: Miller et al. 2016, section 3.
     """
 
-    def __init__(self, trained: TrainedKeyValue, seed_index: int = 0):
+    def __init__(self, trained: TrainedKeyValue, seed_index: int = 0, known: KeyValueMemory | None = None):
         num_models = jax.tree.leaves(trained.params)[0].shape[0]
         if not 0 <= seed_index < num_models:
             raise ValueError(f"seed_index: expected 0 to {num_models - 1}, got {seed_index}")
         self.graph = trained.encoder.graph
         self._encoder, self._seen, self._config = trained.encoder, trained.seen, trained.config
         self._params = jax.tree.map(lambda leaf: leaf[seed_index], trained.params)
-        self._known = encode_key_values(trained.encoder)
+        self._known = encode_key_values(trained.encoder) if known is None else known
         self._answer = _program(trained.program.model)
 
     @classmethod
@@ -193,7 +195,8 @@ def _program(model: KeyValueMemNN) -> Callable[[PyTree, KeyValueBatch], KeyValue
 def measure_key_value(trained: TrainedKeyValue, questions: Sequence[Question]) -> dict[str, list[float]]:
     """`KeyValueReader.measure` of each of the models that were trained together: lists `[R]`."""
     num_models = jax.tree.leaves(trained.params)[0].shape[0]
-    results = [KeyValueReader(trained, index).measure(questions) for index in range(num_models)]
+    known = encode_key_values(trained.encoder)
+    results = [KeyValueReader(trained, index, known).measure(questions) for index in range(num_models)]
     return {name: [result[name] for result in results] for name in results[0]}
 
 

@@ -68,7 +68,8 @@ def test_answers_are_those_of_the_equations(options):
     assert not found.hops.weights[:, 4:].any()
 
 
-@pytest.mark.parametrize("hops", [pytest.param(1, marks=pytest.mark.thorough), 3])
+@pytest.mark.thorough
+@pytest.mark.parametrize("hops", [1, 3])
 def test_where_keys_are_values_it_is_a_memn2n(hops):
     sentences = [[2, 3, 4], [5, 6, 0], [2, 7, 8]]
     net = model(num_trained=W, hops=hops, hop_matrices=False)
