@@ -29,7 +29,7 @@ class KeyValueConfig:
     """d, size of the embeddings."""
     reads: int = 1
     """H, hops: how often the memory is read."""
-    code_scale: float = 8.0
+    code_scale: float = 12.0
     """What codes of values and answers are multiplied with, before training."""
     scale: float = 0.1
     """Deviation of the weights before training."""
