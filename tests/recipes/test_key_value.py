@@ -153,7 +153,7 @@ def test_a_run_is_kept_resumed_and_evaluated(tmp_path):
     loaded = load_key_value(tmp_path / "run", str(data))
     assert loaded.config == config
     assert evaluate_key_value(tmp_path / "run", "test", str(data)) == measure_key_value(loaded, ASKED)
-    with pytest.raises(RunError, match="KeyValueConfig"):
+    with pytest.raises(RunError, match="expected a run over a knowledge base, found one of KeyValueConfig"):
         KnowledgeBase.load(tmp_path / "run", str(data))
     (data / "kb.txt").write_text("Film 0|directed_by|Nobody\n")
     with pytest.raises(RunError, match="the knowledge base or the training questions differ"):
