@@ -57,6 +57,7 @@ MODELS: dict[str, EndToEndConfig] = {
     "pe ls": dataclasses.replace(_PE_LS_RN, noise=0.0),
     "pe ls rn": _PE_LS_RN,
     "pe ls rn, linear until validation stops falling": END_TO_END_RECIPES["default"],
+    "pe ls rn, no null sentences": dataclasses.replace(_PE_LS_RN, nil=False),
     "pe ls rn, as released": END_TO_END_RECIPES["released"],
     "pe ls rn lw, relu": dataclasses.replace(_PE_LS_RN, tying="layerwise", activation="all", features=100),
 }

@@ -19,6 +19,11 @@ _RESPONDERS = {
     "lstm": AnsweringConfig(corpus=_HARDEST, epochs=20, response="lstm"),
 }
 _BASELINE = BaselineConfig()
+#: What was best on validation among the table of settings.
+_TUNED: dict[str, dict[str, Any]] = {
+    "rnn": {"hidden_features": 128, "learning_rate": 0.01, "epochs": 12},
+    "lstm": {"hidden_features": 128, "learning_rate": 0.01, "epochs": 40},
+}
 
 
 def _words_only(cell: Literal["rnn", "lstm"], corpus: Simulation) -> BaselineConfig:
@@ -27,7 +32,10 @@ def _words_only(cell: Literal["rnn", "lstm"], corpus: Simulation) -> BaselineCon
 
 def _baselines(table: int, cell: Literal["rnn", "lstm"], *numbers: str) -> dict[str, tuple[BaselineConfig, str]]:
     columns = simulation.TABLES[table].columns.items()
-    return {name: (_words_only(cell, corpus), paper) for (name, corpus), paper in zip(columns, numbers, strict=True)}
+    return {
+        name: (dataclasses.replace(_words_only(cell, corpus), **_TUNED[cell]), paper)
+        for (name, corpus), paper in zip(columns, numbers, strict=True)
+    }
 
 
 def _tried(cell: Literal["rnn", "lstm"], hidden: int) -> dict[str, tuple[BaselineConfig, str]]:

@@ -196,6 +196,26 @@ def soft_hops(query, mem):
     )
 
 
+def a_row(rng, dtype):
+    return {"row": integers(0, B)(rng, dtype), "age": integers(0, 4)(rng, dtype)}
+
+
+def row_hops(query, mem, inputs, outputs, input_ages, output_ages):
+    return addressing.row_hops(
+        query,
+        mem,
+        [inputs] * 2,
+        [outputs] * 2,
+        follow_fn=lambda query, read, hop: query + read,
+        input_ages=[input_ages] * 2,
+        output_ages=[output_ages] * 2,
+    )
+
+
+def soft_memory(dtype, seed):
+    return nn.SoftMemory(2 * D, D, hops=2, slots=3, param_dtype=dtype, rngs=nnx.Rngs(seed))
+
+
 def lstmn_weights(rng, dtype):
     draw = lambda *shape: vector(*shape)(rng, dtype)  # noqa: E731
     gates = draw(D, 4 * H), draw(H, 4 * H)
@@ -400,6 +420,11 @@ CASES = {
     ),
     "addressing.beam_hops": Case(beam_hops, hop_args, (0,)),
     "addressing.hard_hops": Case(partial(hard_hops, in_time_order, True), hop_args, (0,)),
+    "addressing.row_hops": Case(
+        row_hops,
+        draw(vector(D), memory(a_row, a_row), vector(B, D), vector(B, D), vector(2, D), vector(2, D)),
+        (0, 2, 3, 4, 5),
+    ),
     "addressing.soft_hops": Case(soft_hops, draw(vector(D), memory(vector(D), vector(D))), (0,)),
     "addressing.read_values": Case(
         lambda weights, mem: addressing.read_values(weights, mem, 0),
@@ -419,6 +444,12 @@ CASES = {
         with_module(embedding, lambda module, tokens: module(tokens)),
         draw(parameters(embedding), integers(0, W + 2, B, S)),
         (0,),
+    ),
+    "nn.rectify": Case(partial(nn.rectify, activation="half"), draw(vector(D)), (0,)),
+    "nn.SoftMemory": Case(
+        with_module(soft_memory, lambda module, *args: module(*args)),
+        draw(parameters(soft_memory), vector(B, T, 2 * D), lengths),
+        (0, 1),
     ),
     "nn.SourceAttention": Case(
         with_module(source_attention, read_source),
@@ -586,6 +617,7 @@ NOT_PARTS = {
     "models.Sentences",
     "models.SoftAnswer",
     "nn.Fused",
+    "nn.Recent",
     "nn.FusedAttention",
     "search.Hits",
     "search.Quantized",

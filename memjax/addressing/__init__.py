@@ -8,6 +8,7 @@ and following are functions that the caller passes, so one engine serves every m
 
 from memjax.addressing._beam import beam_hops
 from memjax.addressing._hops import Hops, hard_hops
+from memjax.addressing._rows import row_hops
 from memjax.addressing._select import prefer_highest, prefer_in_time_order, select_highest, select_in_time_order
 from memjax.addressing._soft import SoftHops, read_values, soft_hops, weigh_linear, weigh_softmax
 
@@ -19,6 +20,7 @@ __all__ = [
     "prefer_highest",
     "prefer_in_time_order",
     "read_values",
+    "row_hops",
     "select_highest",
     "select_in_time_order",
     "soft_hops",

@@ -59,7 +59,7 @@ def weigh_softmax(scores: Array, where: Array, nil: Array | float = 0.0) -> Arra
         Array([0.25, 0.25], dtype=float32)
 
     Reference: Sukhbaatar et al. 2015, equation 1.
-    Departs from the paper: it pads stories with null sentences, which its released code weighs too: `nil`.
+    Departs from the paper: nothing; `nil` is for the null sentences that it fills stories up with.
     """
     _checks.rank("scores", scores, 1, "[N]")
     if jnp.shape(where) != jnp.shape(scores):

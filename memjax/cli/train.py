@@ -149,8 +149,8 @@ class TrainLanguageModel(Training):
     config: LanguageConfig
     run_folder: Path = Path("runs/language")
     """Where configuration, metrics, checkpoints and results go."""
-    recipe: Literal["default", "modern"] = "default"
-    """Where the flags below start from: the paper's own training, or what goes for the best number."""
+    recipe: Literal["default", "modern", "memn2n"] = "default"
+    """Where the flags below start from: the paper's own training, what goes for the best number, or another model."""
 
     def run(self) -> None:
         """Runs the command."""

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Models, as Flax NNX modules that return scores and answers."""
 
-from memjax.models._readers import CORES, Core
+from memjax.models._readers import CORES, LANGUAGE_CORES, Core, LanguageCore
 from memjax.models.facts import FactMemNN, FactQuery
 from memjax.models.key_value import KeyValueMemNN, ValueMatrix
 from memjax.models.language_model import LanguageModel
-from memjax.models.memn2n import Activation, MemN2N, SoftAnswer, Tying
+from memjax.models.memn2n import MemN2N, SoftAnswer, Tying
 from memjax.models.memnn import Answer, MemNN
 from memjax.models.output_map import MAX_ADAPTIVE_HOPS, HopScores, OutputMap, candidates_of
 from memjax.models.responders import WordResponder, supporting_memory
@@ -19,11 +19,12 @@ __all__ = [
     "MAX_ADAPTIVE_HOPS",
     "COMPARISONS",
     "CORES",
+    "LANGUAGE_CORES",
     "FUSIONS",
-    "Activation",
     "Answer",
     "Compare",
     "Core",
+    "LanguageCore",
     "Cuts",
     "FactMemNN",
     "FactQuery",

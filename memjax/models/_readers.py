@@ -9,12 +9,15 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from memjax import _checks
-from memjax.nn import LSTM, LSTMN, Embedding, _weights
+from memjax.nn import LSTM, LSTMN, Embedding, SoftMemory, _weights
 from memjax.typing import Array
 
 #: A recurrent core by name.
 Core = Literal["lstm", "lstmn"]
 CORES = ("lstm", "lstmn")
+#: What can take its place where the next word is predicted: hops over the latest words.
+LanguageCore = Literal["lstm", "lstmn", "memn2n"]
+LANGUAGE_CORES = (*CORES, "memn2n")
 
 
 def make_core(
@@ -31,6 +34,24 @@ def make_core(
     if core == "lstm":
         return LSTM(in_features, hidden_features, num_layers=num_layers, param_dtype=param_dtype, rngs=rngs)
     return LSTMN(in_features, hidden_features, num_layers=num_layers, span=span, param_dtype=param_dtype, rngs=rngs)
+
+
+def make_language_core(
+    core: str,
+    in_features: int,
+    hidden_features: int,
+    num_layers: int,
+    span: int | None,
+    param_dtype: DTypeLike,
+    rngs: nnx.Rngs,
+) -> LSTM | LSTMN | SoftMemory:
+    """As `make_core`; for `"memn2n"` layers are hops, and a span is needed."""
+    _checks.one_of("core", core, LANGUAGE_CORES)
+    if core != "memn2n":
+        return make_core(core, in_features, hidden_features, num_layers, span, param_dtype, rngs)
+    if span is None:
+        raise ValueError("span: expected the number of words that core 'memn2n' remembers, got None")
+    return SoftMemory(in_features, hidden_features, hops=num_layers, slots=span, param_dtype=param_dtype, rngs=rngs)
 
 
 def check_rate(name: str, rate: float) -> None:

@@ -7,13 +7,12 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
-from memjax import lstmn
 from memjax.losses import word_log_probs
-from memjax.models._readers import Core, check_rate, drop, embed, make_core
-from memjax.nn import LSTMN, Embedding, _weights
+from memjax.models._readers import LanguageCore, check_rate, drop, embed, make_language_core
+from memjax.nn import LSTM, LSTMN, Embedding, _weights
 from memjax.typing import NUM_SPECIAL, Array
 
-Tapes = tuple[lstmn.Tape, ...]
+Tapes = tuple[Any, ...]  # of `memjax.lstmn.Tape`, or of `memjax.nn.Recent`
 
 
 class LanguageModel(nnx.Module):
@@ -25,9 +24,9 @@ class LanguageModel(nnx.Module):
         num_words: W.
         features: D, size of the embeddings.
         hidden_features: H, of each layer of the core.
-        core: `"lstmn"` or `"lstm"`.
-        num_layers: L.
-        span: how many slots back an LSTMN sees; None for all.
+        core: `"lstmn"` or `"lstm"`; or `"memn2n"`, an end-to-end memory of the latest words, for which D is 2 H.
+        num_layers: L; hops of `"memn2n"`.
+        span: how many slots back an LSTMN sees; None for all. The words that `"memn2n"` remembers.
         tied: the scores of the words are products with their embeddings; where H is not D, h is projected to D first.
         dropout: of embeddings, of what goes from the core to the scores; one mask for all steps of a sequence.
         word_dropout: of whole words' embeddings.
@@ -45,8 +44,8 @@ class LanguageModel(nnx.Module):
         >>> model.log_probs(tokens[:, :-1], tokens[:, 1:]).shape
         (1, 2)
 
-    Reference: Cheng et al. 2016, section 5.1.
-    Departs from the paper: biases and initial weights, which it does not state; `tied` and dropout are not in it.
+    Reference: Cheng et al. 2016, section 5.1; Sukhbaatar et al. 2015, section 5, for `"memn2n"`.
+    Departs from the papers: biases and initial weights, which they do not state; `tied` and dropout are not in them.
     """
 
     def __init__(
@@ -55,7 +54,7 @@ class LanguageModel(nnx.Module):
         features: int,
         hidden_features: int,
         *,
-        core: Core = "lstmn",
+        core: LanguageCore = "lstmn",
         num_layers: int = 1,
         span: int | None = None,
         tied: bool = False,
@@ -68,7 +67,7 @@ class LanguageModel(nnx.Module):
         check_rate("word_dropout", word_dropout)
         self.num_words, self.dropout, self.word_dropout = num_words, dropout, word_dropout
         self.embedding = Embedding(num_words, features, param_dtype=param_dtype, rngs=rngs)
-        self.core = make_core(core, features, hidden_features, num_layers, span, param_dtype, rngs)
+        self.core = make_language_core(core, features, hidden_features, num_layers, span, param_dtype, rngs)
         project = tied and hidden_features != features
         self.projection = (
             _weights.matrix(rngs, hidden_features, features, _weights.default_init, param_dtype)
@@ -144,7 +143,7 @@ class LanguageModel(nnx.Module):
             batch: B.
             slots: of an LSTMN's tapes, its span; an LSTM's have one.
         """
-        return self.core.empty_tape(batch, slots) if isinstance(self.core, LSTMN) else self.core.empty_tape(batch)
+        return self.core.empty_tape(batch) if isinstance(self.core, LSTM) else self.core.empty_tape(batch, slots)
 
     def start(self, batch: int, slots: int) -> Any:
         """The state before the first word, for `step`.

@@ -9,15 +9,14 @@ from flax import nnx, struct
 from jax.typing import DTypeLike
 
 from memjax import _checks
-from memjax.addressing import SoftHops, soft_hops, weigh_linear, weigh_softmax
+from memjax.addressing import SoftHops, row_hops, weigh_linear, weigh_softmax
 from memjax.encoding import PositionForm, position_bags, position_line
 from memjax.memory import Memory
+from memjax.nn import Activation, rectify
 from memjax.typing import Array
 
 #: Which matrices hops have in common.
 Tying = Literal["adjacent", "layerwise"]
-#: What a hop does to the units of the next query.
-Activation = Literal["none", "half", "all"]
 
 
 @struct.dataclass
@@ -70,7 +69,7 @@ class MemN2N(nnx.Module):
         ((6,), (3, 4))
 
     Reference: Sukhbaatar et al. 2015, sections 2 and 4.1.
-    Departs from the paper: `position="released"` and `nil_slots` are what the authors' code does.
+    Departs from the paper: `position="released"` is what the authors' code does.
     """
 
     def __init__(
@@ -157,35 +156,22 @@ class MemN2N(nnx.Module):
         """
         sentences = jnp.moveaxis(sentences, 1, 0)  # [L, M, d]
 
-        def oldest(age: Array) -> Array:
-            return jnp.minimum(age, self.num_ages - 1)
-
-        def score(query: Array, key: dict[str, Array], hop: int) -> Array:
-            # A product with all sentences, and one with all ages, which are the same for each slot.
-            matrix = self.inputs[hop]
-            scores = (sentences[matrix] @ query).at[key["row"]].get(mode="promise_in_bounds")
-            if self.ages is None:
-                return scores
-            return scores + (self.ages[matrix] @ query).at[oldest(key["age"])].get(mode="promise_in_bounds")
-
         def weigh(scores: Array, where: Array) -> Array:
             nil = jnp.maximum(self.nil_slots - where.sum(), 0).astype(scores.dtype)
             return jnp.where(linear, weigh_linear(scores, where), weigh_softmax(scores, where, nil))
 
-        def read(weights: Array, memory: Memory, hop: int) -> Array:
-            matrix = self.outputs[hop]
-            by_row = jnp.zeros(sentences.shape[1], weights.dtype).at[memory.values["row"]].add(weights)
-            found = by_row @ sentences[matrix]
-            if self.ages is None:
-                return found
-            by_age = jnp.zeros(self.num_ages, weights.dtype).at[oldest(memory.values["age"])].add(weights)
-            return found + by_age @ self.ages[matrix]
-
         def follow(query: Array, found: Array, hop: int) -> Array:
             query = (query if self.between is None else query @ self.between[...]) + found
-            rectified = {"none": 0, "half": self.features // 2, "all": self.features}[self.activation]
-            return jnp.where(jnp.arange(self.features) < rectified, jax.nn.relu(query), query)
+            return rectify(query, self.activation)
 
-        query = self.embed_bags(question)[self.question]
-        hops = soft_hops(query, memory, hops=self.hops, score_fn=score, follow_fn=follow, read_fn=read, weigh_fn=weigh)
+        hops = row_hops(
+            self.embed_bags(question)[self.question],
+            memory,
+            [sentences[matrix] for matrix in self.inputs],
+            [sentences[matrix] for matrix in self.outputs],
+            follow_fn=follow,
+            input_ages=None if self.ages is None else [self.ages[matrix] for matrix in self.inputs],
+            output_ages=None if self.ages is None else [self.ages[matrix] for matrix in self.outputs],
+            weigh_fn=weigh,
+        )
         return SoftAnswer(scores=self.words[self.answer] @ hops.query, hops=hops)

@@ -8,11 +8,13 @@ from memjax.nn.lstm import LSTM
 from memjax.nn.lstmn import LSTMN
 from memjax.nn.lstmn_cell import LSTMNCell
 from memjax.nn.rnn import RNN
+from memjax.nn.soft_memory import Activation, Recent, SoftMemory, rectify
 
 __all__ = [
     "LSTM",
     "LSTMN",
     "RNN",
+    "Activation",
     "DeepFusion",
     "Dictionaries",
     "Embedding",
@@ -21,6 +23,9 @@ __all__ = [
     "Fused",
     "FusedAttention",
     "LSTMNCell",
+    "Recent",
     "ShallowFusion",
+    "SoftMemory",
     "SourceAttention",
+    "rectify",
 ]

@@ -6,7 +6,8 @@ from typing import Literal
 
 from memjax import _checks
 from memjax.encoding import PositionForm
-from memjax.models import Activation, Tying
+from memjax.models import Tying
+from memjax.nn import Activation
 from memjax.recipes.corpora import Babi, BabiTasks, Corpus, Simulation
 
 
@@ -32,8 +33,8 @@ class EndToEndConfig:
     """Which matrices hops have in common."""
     activation: Activation = "none"
     """ReLU of no units of the query after a hop, of half of them, or of all."""
-    nil: bool = False
-    """Null sentences fill the memory up, and take their part of the softmax."""
+    nil: bool = True
+    """Null sentences fill the memory up, and take their part of the softmax: a hop can read little."""
     linear_start: Literal["none", "validation", "epochs"] = "validation"
     """LS: hops go without their softmax until the validation loss stops falling, or for some epochs."""
     linear_epochs: int = 20
@@ -86,9 +87,9 @@ class EndToEndConfig:
 #: One task: position encoding, linear start, random noise (PE LS RN of the paper's tables).
 PAPER_END_TO_END = EndToEndConfig()
 
-#: What the authors' code does otherwise: another position encoding, null sentences, a linear start of 20 epochs, and no
-#: other rate after it.
-RELEASED = EndToEndConfig(position="released", nil=True, linear_start="epochs", learning_rate=0.005)
+#: What the authors' code does otherwise: another position encoding, a linear start of 20 epochs, and no other rate after
+#: it.
+RELEASED = EndToEndConfig(position="released", linear_start="epochs", learning_rate=0.005)
 
 #: One model for all tasks, as the paper trains it on 1,000 questions a task.
 JOINT_END_TO_END = EndToEndConfig(

@@ -148,7 +148,7 @@ class Reader:
             ValueError: if the model is an LSTM, which has no attention.
         """
         if not isinstance(self.model.core, LSTMN):
-            raise ValueError("core: expected an LSTMN to show the attention of, got an LSTM; plot another run")
+            raise ValueError("core: expected an LSTMN to show the attention of, got another one; plot another run")
         tokens = jnp.asarray([self._end, *self.vocabulary.encode(self._known(sentence.split()))], jnp.int32)[None]
         maps = self.model.core.attention(self.model.embedding(tokens))  # [L, 1, T, T]
         return (END, *sentence.split()), np.asarray(maps[:, 0])

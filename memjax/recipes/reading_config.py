@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from memjax import _checks
 from memjax.data.vectors import MISSING
-from memjax.models import COMPARISONS, CORES, Compare, Core, Fusion
+from memjax.models import COMPARISONS, CORES, LANGUAGE_CORES, Compare, Core, Fusion, LanguageCore
 from memjax.models.sentence_pair_matcher import check_fusion
 from memjax.recipes.texts import SNLI, SST, PennTreebank, TextFiles
 
@@ -21,14 +21,14 @@ class LanguageConfig:
 
     corpus: PennTreebank | TextFiles = dataclasses.field(default_factory=PennTreebank)
     """Where the text comes from."""
-    core: Core = "lstmn"
-    """LSTMN, or LSTM for comparison."""
+    core: LanguageCore = "lstmn"
+    """LSTMN; LSTM for comparison; or an end-to-end memory of the latest words, of --span of them."""
     features: int = 150
-    """D, size of the embeddings."""
+    """D, size of the embeddings; twice H for memn2n."""
     hidden_features: int = 300
     """H, of each layer."""
     num_layers: int = 1
-    """L."""
+    """L; hops of memn2n."""
     tape: Literal["sentence", "carried"] = "sentence"
     """Each sentence starts with an empty tape, or the text is one stream, whose tape goes from window to window."""
     window: int = 35
@@ -66,7 +66,7 @@ class LanguageConfig:
         """Checks the switches and sizes that no model checks."""
         for name in ("batch_size", "epochs", "window", "num_layers", "features", "hidden_features"):
             _checks.positive(name, getattr(self, name))
-        _checks.one_of("core", self.core, CORES)
+        _checks.one_of("core", self.core, LANGUAGE_CORES)
         _checks.one_of("tape", self.tape, ("sentence", "carried"))
         _checks.one_of("optimizer", self.optimizer, ("sgd", "adam"))
         _checks.one_of("output_dtype", self.output_dtype, ("float32", "bfloat16"))
@@ -74,7 +74,32 @@ class LanguageConfig:
             _checks.above_zero(name, getattr(self, name))
         for name in ("significant", "weight_decay", "span"):
             _checks.at_least_zero(name, getattr(self, name))
+        if self.core == "memn2n" and self.features != 2 * self.hidden_features:
+            raise ValueError(
+                f"features: expected {2 * self.hidden_features}, twice hidden_features, for core 'memn2n', got "
+                f"{self.features}"
+            )
+        if self.core == "memn2n" and self.tape == "sentence" and not self.span:
+            raise ValueError("span: expected at least 1 for core 'memn2n', which remembers so many words, got 0")
 
+
+#: An end-to-end Memory Network as a language model (Sukhbaatar et al. 2015, section 5): six hops over 100 words. A step
+#: takes 128 words, whose losses the paper adds up: rate and norm here are its 0.01 and 50, of a mean over 8 rows.
+MEMN2N_LANGUAGE = LanguageConfig(
+    core="memn2n",
+    features=300,
+    hidden_features=150,
+    num_layers=6,
+    tape="carried",
+    window=16,
+    span=100,
+    learning_rate=0.08,
+    decay=1 / 1.5,
+    significant=0.0001,
+    clip_norm=6.25,
+    batch_size=8,
+    epochs=50,
+)
 
 #: For the best number that a model of this size reaches here.
 MODERN_LANGUAGE = LanguageConfig(
@@ -209,10 +234,11 @@ MODERN_SENTIMENT = SentimentConfig(SST(phrases=True), embedding_dropout=0.2, wor
 
 #: Recipes by corpus, of models that read sentences.
 READING_RECIPES: dict[str, dict[str, Any]] = {
-    "ptb": {"default": LanguageConfig(), "modern": MODERN_LANGUAGE},
+    "ptb": {"default": LanguageConfig(), "modern": MODERN_LANGUAGE, "memn2n": MEMN2N_LANGUAGE},
     "text": {
         "default": LanguageConfig(TextFiles()),
         "modern": dataclasses.replace(MODERN_LANGUAGE, corpus=TextFiles()),
+        "memn2n": dataclasses.replace(MEMN2N_LANGUAGE, corpus=TextFiles()),
     },
     "sst": {"default": SentimentConfig(), "modern": MODERN_SENTIMENT},
     "snli": {"default": InferenceConfig()},

@@ -118,7 +118,7 @@ def test_answers_with_the_restart_that_was_chosen(reference):
     for statement in ("Fred went to the kitchen.", "Joe went to the office."):
         answerer.tell(statement)
     reply = answerer.ask("Where is Fred?")
-    np.testing.assert_allclose(reply.scores.sum(axis=1), 1, rtol=1e-5)  # weights
+    assert (reply.scores.sum(axis=1) > 0).all() and (reply.scores.sum(axis=1) < 1).all()  # null sentences have the rest
     assert reply.answer in trained.vocabulary.words and len(reply.supports) == 2
     other = Answerer(trained, seed_index=1 - trained.chosen)
     other.tell("Fred went to the kitchen.")

@@ -63,5 +63,5 @@ def test_bad_input_is_said(reader):
         reader.generate(temperature=0)
     with pytest.raises(ValueError, match="max_words: expected an integer of at least 1, got 0"):
         reader.generate(max_words=0)
-    with pytest.raises(ValueError, match="core: expected an LSTMN to show the attention of, got an LSTM"):
+    with pytest.raises(ValueError, match="core: expected an LSTMN to show the attention of, got another one"):
         make_reader("lstm").attention("a")
