@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The end-to-end Memory Network (Sukhbaatar et al. 2015, arXiv 1503.08895) as plain NumPy loops, for one question.
 
+At the end of the file, the key-value Memory Network (Miller et al. 2016, arXiv 1606.03126).
+
 It imports nothing of memjax and nothing of JAX. Token ids are those of `reference.py`.
 """
 
@@ -78,3 +80,55 @@ def answer(
         rectified = {"none": 0, "half": len(u) // 2, "all": len(u)}[p.activation]
         u = np.array([max(x, 0.0) if k < rectified else x for k, x in enumerate(u)])
     return np.array([sum(w[k] * u[k] for k in range(len(u))) for w in p.W]), np.array(weights)
+
+
+def add_up(tokens: Sequence[int], rows: np.ndarray) -> np.ndarray:
+    """A Phi(x), x a bag of words: rows of all token ids `[V, d]`."""
+    total = np.zeros(rows.shape[1])
+    for token in tokens:
+        if NUM_SPECIAL <= token < len(rows):
+            total += rows[token]
+    return total
+
+
+def key_value(
+    A: np.ndarray,
+    A_values: np.ndarray,
+    B: np.ndarray,
+    R: Sequence[np.ndarray],
+    question: Sequence[int],
+    pairs: Sequence[tuple[Sequence[int], Sequence[int]]],
+    candidates: Sequence[Sequence[int]],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of the candidates y, before the softmax, and the weights p_i of each hop (section 3.1).
+
+    Args:
+        A: of questions and keys, `[V, d]`.
+        A_values: of values; the paper has A here.
+        B: of answers.
+        R: a matrix `[d, d]` for each hop.
+        question: x.
+        pairs: (k_i, v_i), what key hashing found.
+        candidates: y.
+    """
+    q = add_up(question, A)
+    weights = []
+    for R_j in R:
+        parts = []
+        for key, _ in pairs:  # key addressing
+            k = add_up(key, A)
+            parts.append(math.exp(sum(q[d] * k[d] for d in range(len(q)))))
+        weights.append([part / sum(parts) for part in parts])
+        o = np.zeros(len(q))
+        for p, (_, value) in zip(weights[-1], pairs, strict=True):  # value reading
+            o += p * add_up(value, A_values)
+        q = np.array([sum(R_j[i, d] * (q[d] + o[d]) for d in range(len(q))) for i in range(len(q))])
+    return np.array([float(q @ add_up(y, B)) for y in candidates]), np.array(weights)
+
+
+def key_value_loss(scores: Sequence[float], answers: Sequence[int], drawn: int | None = None) -> float:
+    """-log softmax of an answer; `drawn`: of that one, without the others; otherwise of any."""
+    right = [drawn] if drawn is not None else list(answers)
+    wrong = [y for y in range(len(scores)) if y not in answers]
+    parts = {y: math.exp(scores[y]) for y in [*right, *wrong]}
+    return -math.log(sum(parts[y] for y in right) / sum(parts.values()))

@@ -109,6 +109,10 @@ def memnn(dtype, seed, **options):
     return models.MemNN(W, D, param_dtype=dtype, rngs=nnx.Rngs(seed), **{"hops": 3, "max_words": 2, **options})
 
 
+def key_value_memnn(dtype, seed):
+    return models.KeyValueMemNN(W, W - 3, D, values="B", param_dtype=dtype, rngs=nnx.Rngs(seed))
+
+
 def memn2n(dtype, seed):
     return models.MemN2N(W, D, num_ages=3, nil_slots=N, param_dtype=dtype, rngs=nnx.Rngs(seed))
 
@@ -569,6 +573,16 @@ CASES = {
         draw(parameters(tied_lstmn), integers(0, W + 2, B, T), lengths),
         (0,),
     ),
+    "models.KeyValueMemNN": Case(
+        with_module(key_value_memnn, lambda module, *args: module(*args)),
+        draw(
+            parameters(key_value_memnn),
+            integers(1, W + 2, S),
+            memory(integers(2, W + 2, S), integers(2, W + 2, S)),
+            integers(2, W + 2, B, S),
+        ),
+        (0,),
+    ),
     "models.MemNN": Case(
         with_module(memnn, lambda module, *args: module(*args)),
         draw(parameters(memnn), integers(0, W + 2, S), memory(embedded, integers(0, 9, S))),
@@ -666,6 +680,7 @@ def quick(names):
         "hashing.",
         "search.hashed",
         "FactMemNN",
+        "KeyValueMemNN",
         "SourceAttention",
         "beam_hops",
         "nn.LSTMN",

@@ -2,11 +2,21 @@
 """`memjax ask`: a conversation with a trained model."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from memjax.errors import DataError
-from memjax.recipes import Answerer, KnowledgeBase, KnowledgeReply, Listener, Reply, Trained, load_answering
+from memjax.recipes import (
+    Answerer,
+    KeyValueReader,
+    KeyValueReply,
+    KnowledgeBase,
+    KnowledgeReply,
+    Listener,
+    Reply,
+    Trained,
+    load_answering,
+)
 
 HELP = "Tell me statements, one a line; ask with a line that ends in ?. Empty line or Ctrl-D: leave. /forget: forget."
 
@@ -81,11 +91,20 @@ def show_knowledge(reply: KnowledgeReply) -> Iterator[str]:
         yield f"     I do not know: {', '.join(reply.unknown)}"
 
 
-def converse_knowledge(knowledge: KnowledgeBase, lines: Iterable[str]) -> Iterator[str]:
+def show_key_value(reply: KeyValueReply) -> Iterator[str]:
+    """The lines that show an answer and the triples that were read most for it."""
+    yield f"  -> {reply.answer or 'I found nothing'}"
+    for number, (triple, weight) in enumerate(zip(reply.supports, reply.weights, strict=True), start=1):
+        yield f"     {number}. {' | '.join(triple)}   (weight {weight:.2f})"
+    if reply.unknown:
+        yield f"     I do not know: {', '.join(reply.unknown)}"
+
+
+def converse_knowledge(ask: Callable[[str], Iterable[str]], lines: Iterable[str]) -> Iterator[str]:
     """Answers one line after another.
 
     Args:
-        knowledge: holds the triples.
+        ask: from a question to the lines that show its answer.
         lines: questions.
 
     Yields:
@@ -94,7 +113,7 @@ def converse_knowledge(knowledge: KnowledgeBase, lines: Iterable[str]) -> Iterat
     for line in lines:
         if line.strip():
             try:
-                yield from show_knowledge(knowledge.ask(line.strip()))
+                yield from ask(line.strip())
             except ValueError as error:
                 yield f"  ({error})"
 
@@ -102,10 +121,20 @@ def converse_knowledge(knowledge: KnowledgeBase, lines: Iterable[str]) -> Iterat
 def ask_knowledge(folder: Path, data: str | None) -> None:
     """Answers questions over a knowledge base, at the terminal or from standard input."""
     knowledge = KnowledgeBase.load(folder, data)
+    _ask_knowledge(lambda question: show_knowledge(knowledge.ask(question)))
+
+
+def ask_key_value(folder: Path, data: str | None) -> None:
+    """The same with a key-value Memory Network."""
+    reader = KeyValueReader.load(folder, data)
+    _ask_knowledge(lambda question: show_key_value(reader.ask(question)))
+
+
+def _ask_knowledge(ask: Callable[[str], Iterable[str]]) -> None:
     interactive = sys.stdin.isatty()
     if interactive:
         print(KNOWLEDGE_HELP)
-    for shown in converse_knowledge(knowledge, prompt() if interactive else piped()):
+    for shown in converse_knowledge(ask, prompt() if interactive else piped()):
         print(shown)
 
 

@@ -7,12 +7,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from memjax.cli.report import print_accuracy, print_dialogs, print_hits, print_labels, print_perplexity
+from memjax.cli.report import (
+    print_accuracy,
+    print_best,
+    print_dialogs,
+    print_hits,
+    print_labels,
+    print_perplexity,
+)
 from memjax.cli.train import Train, TrainEndToEnd, Training, start_of_training
 from memjax.errors import DataError, RunError
 from memjax.recipes import (
     DialogConfig,
     EndToEndConfig,
+    KeyValueConfig,
     KnowledgeConfig,
     Labeller,
     LabellingConfig,
@@ -21,6 +29,7 @@ from memjax.recipes import (
     evaluate,
     evaluate_dialogs,
     evaluate_end_to_end,
+    evaluate_key_value,
     evaluate_knowledge,
     evaluate_labeller,
     evaluate_language_model,
@@ -65,6 +74,8 @@ class Evaluate:
             raise ValueError("split: expected train, valid or test for a run that is none over dialogs, got 'oov'")
         elif isinstance(config, KnowledgeConfig):
             print_hits(self.split, evaluate_knowledge(self.run_folder, self.split, self.data))
+        elif isinstance(config, KeyValueConfig):
+            print_best(self.split, evaluate_key_value(self.run_folder, self.split, self.data))
         elif isinstance(config, EndToEndConfig):
             print_accuracy(self.split, evaluate_end_to_end(self.run_folder, self.split, self.data))
         elif isinstance(config, LanguageConfig):
@@ -96,7 +107,7 @@ class Ask:
 
     def run(self) -> None:
         """Runs the command."""
-        from memjax.cli.ask import ask, ask_knowledge
+        from memjax.cli.ask import ask, ask_key_value, ask_knowledge
         from memjax.cli.talk import talk
 
         config = open_run(self.run_folder).config
@@ -104,12 +115,12 @@ class Ask:
             if self.picture:
                 raise ValueError("picture: expected none for a run over dialogs")
             talk(self.run_folder, self.story, self.num_slots, self.data)
-        elif not isinstance(config, KnowledgeConfig):
+        elif not isinstance(config, KnowledgeConfig | KeyValueConfig):
             ask(self.run_folder, self.story, self.picture, self.num_slots)
         elif self.story or self.picture or self.num_slots:
             raise ValueError("story, picture, num_slots: expected none of them for a run over a knowledge base")
         else:
-            ask_knowledge(self.run_folder, self.data)
+            (ask_knowledge if isinstance(config, KnowledgeConfig) else ask_key_value)(self.run_folder, self.data)
 
 
 @dataclasses.dataclass(frozen=True)

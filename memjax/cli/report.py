@@ -31,3 +31,8 @@ def print_dialogs(split: str, results: dict[str, list[float]]) -> None:
     """Says what a run over dialogs reached on a split."""
     responses, dialogs = results["responses"][0], results["dialogs"][0]
     print(f"{split}: {responses:.2f} % of the responses right, all of them in {dialogs:.2f} % of the dialogs")
+
+
+def print_best(split: str, results: dict[str, list[float]]) -> None:
+    """Says what a run over keys and values reached on a split."""
+    print(f"{split}: {results['hits@1'][0]:.2f} % of the best answers right, of {results['candidates'][0]:.1f} read")

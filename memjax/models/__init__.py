@@ -3,6 +3,7 @@
 
 from memjax.models._readers import CORES, LANGUAGE_CORES, Core, LanguageCore
 from memjax.models.facts import FactMemNN, FactQuery
+from memjax.models.key_value import KeyValueMemNN, ValueMatrix
 from memjax.models.language_model import LanguageModel
 from memjax.models.memn2n import MemN2N, SoftAnswer, Tying
 from memjax.models.memnn import Answer, MemNN
@@ -33,6 +34,7 @@ __all__ = [
     "Fusion",
     "Hearing",
     "HopScores",
+    "KeyValueMemNN",
     "LanguageModel",
     "MemN2N",
     "MemNN",
@@ -48,6 +50,7 @@ __all__ = [
     "SequenceClassifier",
     "SoftAnswer",
     "Tying",
+    "ValueMatrix",
     "WordResponder",
     "candidates_of",
     "join_sentences",

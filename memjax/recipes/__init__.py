@@ -11,7 +11,6 @@ from memjax.recipes.config import (
     STRONGEST,
     AnsweringConfig,
     BaselineConfig,
-    DialogConfig,
     KnowledgeConfig,
 )
 from memjax.recipes.corpora import (
@@ -27,6 +26,7 @@ from memjax.recipes.corpora import (
     load_test,
     splits_of,
 )
+from memjax.recipes.dialog_config import DialogConfig
 from memjax.recipes.dialogs import TrainedDialogs, evaluate_dialogs, load_dialogs, train_dialogs
 from memjax.recipes.end_to_end import (
     TrainedEndToEnd,
@@ -35,6 +35,9 @@ from memjax.recipes.end_to_end import (
     train_end_to_end,
 )
 from memjax.recipes.end_to_end_config import END_TO_END_RECIPES, EndToEndConfig
+from memjax.recipes.key_value import TrainedKeyValue, load_key_value, train_key_value
+from memjax.recipes.key_value_config import KEY_VALUE_RECIPES, KeyValueConfig
+from memjax.recipes.key_value_reader import KeyValueReader, KeyValueReply, evaluate_key_value, measure_key_value
 from memjax.recipes.knowledge import TrainedKnowledge, load_knowledge, train_knowledge
 from memjax.recipes.knowledge_base import KnowledgeBase, KnowledgeReply, evaluate_knowledge, measure_knowledge
 from memjax.recipes.labeller import Label, Labeller
@@ -83,6 +86,15 @@ __all__ = [
     "DialogBabi",
     "DialogConfig",
     "Heard",
+    "KEY_VALUE_RECIPES",
+    "KeyValueConfig",
+    "KeyValueReader",
+    "KeyValueReply",
+    "TrainedKeyValue",
+    "evaluate_key_value",
+    "load_key_value",
+    "measure_key_value",
+    "train_key_value",
     "READING_RECIPES",
     "KnowledgeBase",
     "KnowledgeConfig",

@@ -16,8 +16,8 @@ from memjax.data.conversations import build_vocabulary
 from memjax.errors import DataError, RunError
 from memjax.memory import Memory, oldest_slot, write
 from memjax.models import Candidates, Response, ResponseMemN2N
-from memjax.recipes.config import DialogConfig
 from memjax.recipes.corpora import DialogBabi
+from memjax.recipes.dialog_config import DialogConfig
 from memjax.recipes.fit import ReportFn, check_options, check_seeds, restore_params, start_run
 from memjax.recipes.program import over_seeds
 from memjax.recipes.reading import Course, begin, fit_course, make_optimizer

@@ -230,7 +230,7 @@ def restore_knowledge(run: Run, data_folder: str | None = None) -> TrainedKnowle
     """`load_knowledge` of a run that is open."""
     config = run.config
     if not isinstance(config, KnowledgeConfig):
-        raise RunError(f"{run.folder}: expected a run over a knowledge base, found one over stories; use Answerer.load")
+        raise RunError(f"{run.folder}: expected a run over a knowledge base, found one of {type(config).__name__}")
     corpus: MetaQA = dataclasses.replace(config.corpus, data=data_folder)
     config = dataclasses.replace(config, corpus=corpus)
     graph, questions = corpus.graph(), corpus.questions("train")

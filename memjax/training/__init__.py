@@ -19,6 +19,14 @@ from memjax.training.end_to_end import (
 )
 from memjax.training.evaluation import Predictions, accuracy, predict
 from memjax.training.facts import FactBatch, Facts, make_facts_loss
+from memjax.training.key_value import (
+    KeyValueAnswers,
+    KeyValueBatch,
+    Targets,
+    answer_key_values,
+    make_key_value_loss,
+    read_questions,
+)
 from memjax.training.labels import (
     FirstUpdates,
     LabelledBatch,
@@ -53,6 +61,8 @@ __all__ = [
     "DialogBatch",
     "FactBatch",
     "Facts",
+    "KeyValueAnswers",
+    "KeyValueBatch",
     "NarrowStories",
     "FirstUpdates",
     "LabelledBatch",
@@ -63,9 +73,11 @@ __all__ = [
     "SegmentBatch",
     "SpokenStories",
     "StoryBatch",
+    "Targets",
     "TextBatch",
     "TrainState",
     "accuracy",
+    "answer_key_values",
     "answer_stories",
     "create_state",
     "insert_blanks",
@@ -75,6 +87,7 @@ __all__ = [
     "make_dialog_loss",
     "make_epoch",
     "make_facts_loss",
+    "make_key_value_loss",
     "make_label_loss",
     "make_language_loss",
     "make_memnn_loss",
@@ -91,6 +104,7 @@ __all__ = [
     "measure_language",
     "predict",
     "predict_responses",
+    "read_questions",
     "reply_accuracy",
     "response_accuracy",
     "response_scores",
