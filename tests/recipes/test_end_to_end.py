@@ -39,6 +39,8 @@ CONFIG = EndToEndConfig(
     memory=10,
     batch_size=8,
     epochs=4,
+    linear_start="epochs",
+    linear_epochs=2,
     restarts=2,
     select="valid",
 )
@@ -136,7 +138,7 @@ def test_the_linear_start_ends():
     )
 
     def start(linear_start):
-        config = dataclasses.replace(CONFIG, linear_start=linear_start, linear_epochs=2, hops=1)
+        config = dataclasses.replace(CONFIG, linear_start=linear_start, hops=1)
         program = build_end_to_end(config, 3, 1, steps=5)
         return program, program.init(jnp.arange(2)), CountedStories.of(program.model, stories)
 
@@ -166,7 +168,10 @@ def test_configurations_survive_json_and_bad_ones_are_named():
         ({"linear_start": "always"}, "linear_start: expected one of"),
         ({"valid_part": 1.0}, "valid_part: expected a share of at least 0 and below 1, got 1.0"),
         ({"corpus": Simulation(stream=True)}, "expected statements told one by one, got a stream"),
-        ({"corpus": BabiTasks((1, 2))}, "linear_start: expected 'epochs' or 'none' for several tasks"),
+        (
+            {"corpus": BabiTasks((1, 2)), "linear_start": "validation"},
+            "linear_start: expected 'epochs' or 'none' for several tasks",
+        ),
         ({"restarts": 0}, "restarts: expected an integer of at least 1, got 0"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -184,9 +189,7 @@ def test_one_model_for_several_tasks(tmp_path):
         for split, times in {"train": 20, "test": 3}.items():
             (tmp_path / "en" / f"qa{task}_{split}.txt").write_text("\n".join(lines * times) + "\n")
     corpus = BabiTasks((1, 8), "en", str(tmp_path))
-    config = dataclasses.replace(
-        CONFIG, corpus=corpus, linear_start="epochs", linear_epochs=2, epochs=30, learning_rate=0.05
-    )
+    config = dataclasses.replace(CONFIG, corpus=corpus, epochs=30, learning_rate=0.05)
     trained = train_end_to_end(config)
     assert "milk+ham" in trained.vocabulary.words
     found = trained.evaluate(corpus.examples("test"))
