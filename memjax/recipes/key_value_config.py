@@ -58,6 +58,8 @@ class KeyValueConfig:
         _checks.one_of("names", self.names, ("codes", "trained"))
         for name in ("scale", "learning_rate"):
             _checks.above_zero(name, getattr(self, name))
+        for name in ("code_scale", "negatives"):
+            _checks.at_least_zero(name, getattr(self, name))
         if self.corpus.hops > 1:
             raise ValueError(
                 f"corpus: expected questions of 1 hop, whose answers stand beside what the question names, got "

@@ -22,7 +22,6 @@ from memjax.training.facts import FactBatch, Facts, make_facts_loss
 from memjax.training.key_value import (
     KeyValueAnswers,
     KeyValueBatch,
-    Targets,
     answer_key_values,
     make_key_value_loss,
     read_questions,
@@ -73,7 +72,6 @@ __all__ = [
     "SegmentBatch",
     "SpokenStories",
     "StoryBatch",
-    "Targets",
     "TextBatch",
     "TrainState",
     "accuracy",
