@@ -31,6 +31,8 @@ SILENCE = "<SILENCE>"
 #: What a knowledge base gives that has nothing.
 NO_RESULT = "api_call no result"
 
+#: The order in which dialogs tell what is known of a restaurant; others come last.
+_TOLD = ("R_phone", "R_cuisine", "R_address", "R_location", "R_number", "R_price", "R_rating")
 _FOLDERS = ("dialog-bAbI-tasks",)
 _CALL = "api_call"
 _RELATION = "R_"
@@ -117,7 +119,7 @@ class Dialog:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Restaurants:
-    """A knowledge base: what is known of each restaurant, in the order told.
+    """A knowledge base: what is known of each restaurant.
 
     Args:
         facts: relation to object, by restaurant.
@@ -140,14 +142,16 @@ class Restaurants:
             facts.setdefault(subject, {}).setdefault(relation, value)
         return cls(facts)
 
+    def about(self, name: str) -> list[Triple]:
+        """All that is known of a restaurant, in the order of dialogs; nothing of one that is not there."""
+        facts = self.facts.get(name, {}).items()
+        told = sorted(facts, key=lambda fact: _TOLD.index(fact[0]) if fact[0] in _TOLD else len(_TOLD))
+        return [(name, relation, value) for relation, value in told]
+
     def find(self, call: ApiCall) -> list[Triple]:
-        """All that is known of each restaurant that is asked for."""
-        return [
-            (name, relation, value)
-            for name, facts in self.facts.items()
-            if call.matches(facts)
-            for relation, value in facts.items()
-        ]
+        """All that is known of each restaurant that is asked for; see `about`."""
+        names = [name for name, facts in self.facts.items() if call.matches(facts)]
+        return [fact for name in names for fact in self.about(name)]
 
     def types(self) -> dict[str, str]:
         """The relation of each object, the entity's type; the first one that it was told with."""

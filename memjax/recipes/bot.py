@@ -182,10 +182,7 @@ class Bot:
     def _look_up_names(self, text: str) -> list[str]:
         if self.restaurants is None:
             return []
-        names = [word for word in text.lower().split() if word in self.restaurants.facts]
-        found = [
-            f"{name} {relation} {value}" for name in names for relation, value in self.restaurants.facts[name].items()
-        ]
+        found = [" ".join(fact) for word in text.lower().split() for fact in self.restaurants.about(word)]
         return self._tell_facts(found)
 
     def _remembered(self) -> list[tuple[str, str]]:

@@ -42,6 +42,8 @@ def test_a_folder_is_read(tmp_path, place):
     call = ApiCall.parse(first.utterances[3])
     assert str(call) == first.utterances[3] and known.find(call) == []
     assert known.find(ApiCall("thai", "R_location", "", "R_price"))[0] == ("resto_rome_1", "R_cuisine", "thai")
+    told = Restaurants.of([("a", "R_name", "x"), ("a", "R_price", "cheap"), ("a", "R_phone", "1")]).about("a")
+    assert [relation for _, relation, _ in told] == ["R_phone", "R_price", "R_name"] and known.about("nobody") == []
 
 
 def test_the_restaurants_of_task_6_are_those_of_its_training(tmp_path):

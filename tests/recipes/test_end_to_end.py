@@ -68,6 +68,7 @@ def final_state(folder: pathlib.Path) -> list[bytes]:
     return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(state)]
 
 
+@pytest.mark.thorough
 def test_a_killed_run_goes_on_to_the_same_bits(reference, tmp_path, monkeypatch):
     monkeypatch.setattr(fit_module, "SAVE_SECONDS", 0)
 
@@ -85,6 +86,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(reference, tmp_path, monkeypatch)
         assert (tmp_path / "run" / name).read_bytes() == (reference / name).read_bytes()
 
 
+@pytest.mark.thorough
 def test_restarts_differ_and_the_one_with_the_fewest_errors_is_chosen(reference):
     trained = load_end_to_end(reference)
     results = json.loads((reference / "results.json").read_text())
@@ -103,6 +105,7 @@ def test_a_restart_is_the_run_with_its_seed_alone(reference):
     np.testing.assert_allclose(alone.params["words"][0], both.params["words"][1], atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_commands(reference, tmp_path, capsys):
     folder = shutil.copytree(reference, tmp_path / "run")
     assert main(["evaluate", str(folder), "--split", "valid"]) == 0
@@ -128,6 +131,7 @@ def test_answers_with_the_restart_that_was_chosen(reference):
         Answerer(trained, seed_index=2)
 
 
+@pytest.mark.thorough
 def test_the_linear_start_ends():
     stories = StoryBatch(
         sentences=jnp.zeros((2, 2), jnp.int32).at[1].set(2),

@@ -83,6 +83,7 @@ def measured(model, batch):
     return *loss, predict_responses(model, batch, batch_size=1), response_accuracy(model, batch), batch.present()
 
 
+@pytest.mark.thorough
 def test_loss_and_what_is_right():
     model = model_of()
     scores = np.asarray(SCORES(model, BATCH), float)
