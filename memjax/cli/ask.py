@@ -102,10 +102,9 @@ def converse_knowledge(knowledge: KnowledgeBase, lines: Iterable[str]) -> Iterat
 def ask_knowledge(folder: Path, data: str | None) -> None:
     """Answers questions over a knowledge base, at the terminal or from standard input."""
     knowledge = KnowledgeBase.load(folder, data)
-    interactive = sys.stdin.isatty()
-    if interactive:
+    if sys.stdin.isatty():
         print(KNOWLEDGE_HELP)
-    for shown in converse_knowledge(knowledge, _prompt() if interactive else _piped()):
+    for shown in converse_knowledge(knowledge, lines_to_answer()):
         print(shown)
 
 
@@ -143,6 +142,11 @@ def ask(folder: Path, story: Path | None, picture: Path | None, num_slots: int |
     elif story is None:
         for shown in converse(answerer, _piped(), picture):
             print(shown)
+
+
+def lines_to_answer() -> Iterator[str]:
+    """The lines of a person at the terminal, or of standard input."""
+    return _prompt() if sys.stdin.isatty() else _piped()
 
 
 def _piped() -> Iterator[str]:

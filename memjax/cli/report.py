@@ -25,3 +25,9 @@ def print_hits(split: str, results: dict[str, list[float]]) -> None:
     """Says what a run over a knowledge base reached on a split."""
     hits, f1 = results["hits@1"][0], results["f1"][0]
     print(f"{split}: {hits:.2f} % of the best answers right, F1 of the sets of answers {f1:.2f} %")
+
+
+def print_scenes(split: str, results: dict[str, list[float]]) -> None:
+    """Says what a run over images reached on a split."""
+    relational, single = results["relational"][0], results["single"][0]
+    print(f"{split}: {relational:.2f} % of the relational questions right, {single:.2f} % of those about one object")

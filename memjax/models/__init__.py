@@ -6,6 +6,7 @@ from memjax.models.facts import FactMemNN, FactQuery
 from memjax.models.language_model import LanguageModel
 from memjax.models.memnn import MAX_ADAPTIVE_HOPS, Answer, HopScores, MemNN, OutputMap, candidates_of
 from memjax.models.responders import WordResponder, supporting_memory
+from memjax.models.scenes import SceneAnswer, SceneMemNN, SceneMLP
 from memjax.models.segmenter import Cuts, Hearing, Segmenter
 from memjax.models.sentence_memnn import SentenceMemNN
 from memjax.models.sentence_pair_matcher import COMPARISONS, FUSIONS, Compare, Fusion, SentencePairMatcher
@@ -29,6 +30,9 @@ __all__ = [
     "LanguageModel",
     "MemNN",
     "OutputMap",
+    "SceneAnswer",
+    "SceneMLP",
+    "SceneMemNN",
     "Segmenter",
     "SentenceMemNN",
     "SentencePairMatcher",

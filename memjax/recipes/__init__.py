@@ -24,6 +24,8 @@ from memjax.recipes.corpora import (
     load_test,
     splits_of,
 )
+from memjax.recipes.image_config import IMAGE_RECIPES, ImageConfig, SortOfClevr
+from memjax.recipes.images import TrainedImages, evaluate_images, load_images, train_images
 from memjax.recipes.knowledge import TrainedKnowledge, load_knowledge, train_knowledge
 from memjax.recipes.knowledge_base import KnowledgeBase, KnowledgeReply, evaluate_knowledge, measure_knowledge
 from memjax.recipes.labeller import Label, Labeller
@@ -35,6 +37,7 @@ from memjax.recipes.language import (
     train_language_model,
 )
 from memjax.recipes.listener import Heard, Listener
+from memjax.recipes.observer import Observer, Sight
 from memjax.recipes.progress import progress
 from memjax.recipes.reader import Reader, ScoredWords
 from memjax.recipes.reading_config import (
@@ -110,4 +113,13 @@ __all__ = [
     "evaluate_labeller",
     "load_labeller",
     "train_labeller",
+    "IMAGE_RECIPES",
+    "ImageConfig",
+    "Observer",
+    "Sight",
+    "SortOfClevr",
+    "TrainedImages",
+    "evaluate_images",
+    "load_images",
+    "train_images",
 ]

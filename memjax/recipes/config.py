@@ -9,6 +9,7 @@ from memjax import _checks
 from memjax.errors import DataError
 from memjax.models import MAX_ADAPTIVE_HOPS
 from memjax.recipes.corpora import Babi, BabiTasks, Corpus, MetaQA, Simulation
+from memjax.recipes.image_config import ImageConfig, SortOfClevr
 from memjax.recipes.reading_config import InferenceConfig, LanguageConfig, SentimentConfig
 from memjax.recipes.texts import SNLI, SST, PennTreebank, TextFiles
 
@@ -224,7 +225,15 @@ class BaselineConfig:
             _checks.above_zero(name, getattr(self, name))
 
 
-Config = AnsweringConfig | KnowledgeConfig | BaselineConfig | LanguageConfig | SentimentConfig | InferenceConfig
+Config = (
+    AnsweringConfig
+    | KnowledgeConfig
+    | BaselineConfig
+    | LanguageConfig
+    | SentimentConfig
+    | InferenceConfig
+    | ImageConfig
+)
 
 _CORPORA: dict[str, tuple[type, type]] = {
     "simulation": (Simulation, AnsweringConfig),
@@ -235,6 +244,7 @@ _CORPORA: dict[str, tuple[type, type]] = {
     "text": (TextFiles, LanguageConfig),
     "sst": (SST, SentimentConfig),
     "snli": (SNLI, InferenceConfig),
+    "sort_of_clevr": (SortOfClevr, ImageConfig),
 }
 
 
