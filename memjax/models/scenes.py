@@ -41,7 +41,7 @@ class _Affine(nnx.Module):
     """x W + b of a vector `[rows]`."""
 
     def __init__(self, rows: int, columns: int, param_dtype: DTypeLike, rngs: nnx.Rngs):
-        self.kernel = _weights.matrix(rngs, rows, columns, nnx.initializers.he_normal(), param_dtype)
+        self.kernel = _weights.matrix(rngs, rows, columns, nnx.initializers.he_uniform(), param_dtype)
         self.bias = nnx.Param(jnp.zeros(columns, param_dtype))
 
     def __call__(self, x: Array) -> Array:
@@ -52,7 +52,7 @@ class _Hop(nnx.Module):
     """One hop's score and follow functions. A query is its state, and what the hop before read."""
 
     def __init__(self, slot_features: int, features: int, score_features: int, param_dtype: DTypeLike, rngs: nnx.Rngs):
-        shape, init = (slot_features, score_features), nnx.initializers.lecun_normal()
+        shape, init = (slot_features, score_features), nnx.initializers.lecun_uniform()
         # Half of what is compared is how a slot differs from what was read: where it lies as seen from there.
         difference = init(rngs.params(), shape, param_dtype)
         self.of_key = nnx.Param(difference + init(rngs.params(), shape, param_dtype))

@@ -59,7 +59,7 @@ class ImageEncoder(nnx.Module):
         _weights.check_sizes(channels=channels)
         self.channels, self.sides, self.strides = channels, tuple(kernels), tuple(strides)
         self.kernels = nnx.List(
-            _weights.matrix(rngs, before * kernel**2, after, nnx.initializers.he_normal(), param_dtype)
+            _weights.matrix(rngs, before * kernel**2, after, nnx.initializers.he_uniform(), param_dtype)
             for before, after, kernel in zip((channels, *features), features, kernels, strict=False)
         )
         self.biases = nnx.List(nnx.Param(jnp.zeros(size, param_dtype)) for size in features)

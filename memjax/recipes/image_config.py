@@ -52,7 +52,7 @@ class ImageConfig:
     """The norm of the gradient, at most."""
     batch_size: int = 64
     """Images in one step, with all their questions."""
-    epochs: int = 45
+    epochs: int = 40
     """Passes over the training images."""
     seed: int = 0
     """Of initial weights and order."""
@@ -73,4 +73,7 @@ class ImageConfig:
 
 
 #: From pixels, or from descriptions of the objects.
-IMAGE_RECIPES = {"default": ImageConfig(), "state": ImageConfig(input="state", supports=0.0, learning_rate=0.004, epochs=20)}
+IMAGE_RECIPES = {
+    "default": ImageConfig(),
+    "state": ImageConfig(input="state", supports=0.0, learning_rate=0.004, epochs=20),
+}
