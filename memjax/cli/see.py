@@ -109,7 +109,7 @@ def converse(observer: Observer, lines: Iterable[str], picture: Path | None = No
             yield f"  ({error})"
             continue
         yield from show(sight)
-        if picture is not None:
+        if picture is not None and observer.image is not None:
             from memjax import plots
 
             picture.parent.mkdir(parents=True, exist_ok=True)

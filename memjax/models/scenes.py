@@ -19,7 +19,6 @@ from memjax.memory import Memory, valid
 from memjax.nn import Embedding, ImageEncoder, _weights
 from memjax.typing import Array
 
-
 #: How far the edges of a grid of cells lie from its middle: places must count beside the many features of a cell.
 SPAN = 4.0
 

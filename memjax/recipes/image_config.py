@@ -66,7 +66,7 @@ class ImageConfig:
         _checks.at_least_zero("supports", self.supports)
         if self.supports and self.hops < 2:
             raise ValueError(
-                f"supports: expected 0 with one hop, since there are two to find, got {self.supports}; pass --supports 0"
+                f"supports: expected 0 with one hop, for there are two, got {self.supports}; pass --supports 0"
             )
         for name in ("learning_rate", "clip_norm"):
             _checks.above_zero(name, getattr(self, name))

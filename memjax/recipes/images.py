@@ -83,8 +83,8 @@ def _model(config: ImageConfig, num_words: int, key: Array) -> SceneMemNN | Scen
     answers = len(sort_of_clevr.ANSWERS)
     if config.model == "mlp":
         return SceneMLP(num_words, answers, slots, width, hidden_features=config.hidden_features, **options)
-    sizes = {"hops": config.hops, "score_features": config.score_features}
-    return SceneMemNN(num_words, answers, width, **sizes, **options)
+    options |= {"hops": config.hops, "score_features": config.score_features}
+    return SceneMemNN(num_words, answers, width, **options)
 
 
 def build_image_program(config: ImageConfig, vocabulary: data.Vocabulary, num_images: int) -> ImageProgram:
@@ -142,9 +142,12 @@ def encode_scenes(scenes: sort_of_clevr.Scenes, vocabulary: data.Vocabulary, inp
         input: "pixels" or "state".
     """
     texts = data.encode_sequences([data.tokenize(text) for text in sort_of_clevr.QUESTIONS], vocabulary)
-    seen, supports = scenes.images, scenes.supports
+    seen: Any = scenes.images
+    supports = scenes.supports
     if input == "state":
-        describe = functools.partial(object_slots, size=sort_of_clevr.SIZE, num_colours=_COLOURS, num_shapes=_SHAPES)
+        describe: Any = functools.partial(
+            object_slots, size=sort_of_clevr.SIZE, num_colours=_COLOURS, num_shapes=_SHAPES
+        )
         seen = jax.vmap(describe, in_axes=(0, None, 0))(scenes.centers, jnp.arange(_COLOURS), scenes.shapes)
     else:
         x, y = np.moveaxis(scenes.centers // _encoder(jax.random.key(0)).stride, 2, 0)
@@ -189,7 +192,7 @@ class TrainedImages:
         batch = encode_scenes(scenes, self.vocabulary, self.config.input)
         parts = np.array_split(np.arange(len(scenes)), -(-len(scenes) // MEASURED_IMAGES))
         found = [self.program.measure(self.params, batch.take(jnp.asarray(part))) for part in parts]
-        sums = {name: np.sum([part[name] for part in found], axis=0) for name in found[0]}
+        sums = {name: np.sum([part[name] for part in found], axis=0, dtype=np.float64) for name in found[0]}
         sums["accuracy"] = sums["relational"] + sums["single"]
         sums["accuracy_asked"] = sums["relational_asked"] + sums["single_asked"]
         names = ("relational", "single", "accuracy")
