@@ -24,6 +24,7 @@ SLOW_EXAMPLES = {
     "memjax.nn.lstmn.LSTMN",
     "memjax.recipes.answerer.Answerer",
     "memjax.recipes.baseline.train_baseline",
+    "memjax.recipes.images.train_images",
     "memjax.recipes.knowledge_base.KnowledgeBase",
     "memjax.recipes.labelling.train_labeller",
     "memjax.recipes.language.train_language_model",

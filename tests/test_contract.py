@@ -641,6 +641,7 @@ def quick(names):
         "tape_scan",
         "OutputMap",
         "models.MemNN",
+        "models.Scene",
     )
     return [pytest.param(n, marks=pytest.mark.thorough) if any(word in n for word in slow) else n for n in names]
 

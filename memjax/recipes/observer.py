@@ -99,9 +99,9 @@ class Observer:
         Raises:
             ValueError: if it is none of them, or no image was seen.
         """
+        text = sort_of_clevr.QUESTIONS[sort_of_clevr.question_number(question)]
         if self._memory is None:
             raise ValueError("image: expected one to answer from, got none; call see first")
-        text = sort_of_clevr.QUESTIONS[sort_of_clevr.question_number(question)]
         texts = data.encode_sequences([data.tokenize(each) for each in sort_of_clevr.QUESTIONS], self._vocabulary)
         tokens = jnp.asarray(texts.tokens[sort_of_clevr.QUESTIONS.index(text)])
         answered = self._program.ask(self._params, tokens, self._memory)

@@ -17,7 +17,12 @@ QUESTION = jnp.array([2, 5, 0])
 
 @pytest.fixture(scope="module")
 def model():
-    return SceneMemNN(6, 10, 4, 8, hops=3, score_features=8, rngs=nnx.Rngs(0))
+    return SceneMemNN(6, 10, 4, 8, hops=2, score_features=8, rngs=nnx.Rngs(0))
+
+
+@pytest.fixture(scope="module")
+def ask(model):
+    return jax.jit(lambda question, memory: model(question, memory))
 
 
 @pytest.fixture(scope="module")
@@ -25,10 +30,10 @@ def slots():
     return jnp.asarray(np.random.default_rng(0).standard_normal((5, 4)), jnp.float32)
 
 
-def test_slots_can_change_places_and_empty_ones_change_nothing(model, slots):
-    plain = model(QUESTION, slot_memory(slots))
+def test_slots_can_change_places_and_empty_ones_change_nothing(ask, slots):
+    plain = ask(QUESTION, slot_memory(slots))
     order = np.array([3, 9, 0, 4, 9, 1, 2])
-    moved = model(QUESTION, gather(slot_memory(slots), jnp.asarray(order)))
+    moved = ask(QUESTION, gather(slot_memory(slots), jnp.asarray(order)))
     np.testing.assert_allclose(moved.scores, plain.scores, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(moved.weights[:, order < 5], plain.weights[:, order[order < 5]], rtol=1e-5, atol=1e-6)
     assert not moved.weights[:, order == 9].any()
@@ -42,7 +47,7 @@ def test_an_empty_memory_is_answered_from_without_nan(model, slots):
         answer = model(QUESTION, memory.replace(keys=slots, values=slots))
         return answer.scores.sum(), answer
 
-    (_, answer), slope = jax.value_and_grad(value, has_aux=True)(slots, nothing)
+    (_, answer), slope = jax.jit(jax.value_and_grad(value, has_aux=True))(slots, nothing)
     assert not answer.weights.any() and np.isfinite(answer.scores).all() and not slope.any()
 
 
@@ -60,7 +65,7 @@ def test_a_slot_that_was_read_scores_less_after(model, slots):
 
 def test_the_baseline_sees_slots_side_by_side(slots):
     baseline = SceneMLP(6, 10, 5, 4, 8, hidden_features=16, rngs=nnx.Rngs(0))
-    answer = baseline(QUESTION, slot_memory(slots))
+    answer = jax.jit(lambda slots: baseline(QUESTION, slot_memory(slots)))(slots)
     assert answer.scores.shape == (10,) and answer.weights.shape == (0, 5)
     assert not np.allclose(answer.scores, baseline(QUESTION, slot_memory(slots[::-1])).scores)
     with pytest.raises(ValueError, match="memory: expected 5 slots, got 4"):
@@ -77,7 +82,7 @@ def test_sizes_are_checked():
         make_scene_loss(-1)
 
 
-def test_loss_and_measures_are_those_of_a_loop(model):
+def test_loss_and_measures_are_those_of_a_loop(model, ask):
     rng = np.random.default_rng(1)
     batch = SceneBatch(
         scenes=jnp.asarray(rng.standard_normal((3, 5, 4)), jnp.float32),
@@ -87,12 +92,17 @@ def test_loss_and_measures_are_those_of_a_loop(model):
         texts=jnp.asarray(rng.integers(0, 8, (4, 3)), jnp.int32),
         relational=jnp.array([False, False, True, True]),
     )
-    answered = answer_scenes(model, batch)
-    see, ask = jax.jit(model.see), jax.jit(lambda text, memory: model(text, memory))
+
+    @jax.jit
+    def all_of(batch):
+        losses = [make_scene_loss(weight)(model, batch, None) for weight in (0.0, 0.5)]
+        return answer_scenes(model, batch), losses, measure_scenes(model, batch)
+
+    answered, losses, sums = all_of(batch)
     nats, supports = 0.0, 0.0
     right, asked = {True: 0, False: 0}, {True: 0, False: 0}
     for i in range(3):
-        memory = see(batch.scenes[i])
+        memory = slot_memory(batch.scenes[i])
         for j in range(6):
             one = ask(batch.texts[batch.questions[i, j]], memory)
             np.testing.assert_allclose(answered.scores[i, j], one.scores, rtol=1e-5, atol=1e-5)
@@ -103,11 +113,9 @@ def test_loss_and_measures_are_those_of_a_loop(model):
             relational = bool(batch.relational[batch.questions[i, j]])
             asked[relational] += 1
             right[relational] += scores.argmax() == answer
-    for weight in (0.0, 0.5):
-        loss, shares = make_scene_loss(weight)(model, batch, None)
+    for weight, (loss, shares) in zip((0.0, 0.5), losses, strict=True):
         np.testing.assert_allclose(loss, (nats + weight * supports) / 18, rtol=1e-3)
         np.testing.assert_allclose(shares["relational"], right[True] / asked[True], rtol=1e-6)
         np.testing.assert_allclose(shares["single"], right[False] / asked[False], rtol=1e-6)
-    sums = measure_scenes(model, batch)
     assert (sums["relational"], sums["single_asked"]) == (right[True], asked[False])
     assert len(batch) == 3 and len(batch.take(jnp.array([2, 0]))) == 2
