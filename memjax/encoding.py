@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""I, the input feature map: from tokens to features."""
+"""I, the input feature map: from tokens to features, from cells and objects of an image to slots."""
 
 from typing import Literal, get_args
 
@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from memjax import _checks
+from memjax.memory import Memory, empty, write_many
 from memjax.typing import NUM_SPECIAL, PAD, Array
 
 #: How the words of a sentence count: all alike, or by their place: as the paper prints it, or as its code has it.
@@ -209,3 +210,95 @@ def random_codes(ids: Array, features: int, dtype: DTypeLike = jnp.float32) -> A
         bits = (bits ^ (bits >> shift)) * jnp.uint32(factor)
     bits = bits ^ (bits >> 16)
     return jnp.where(bits >> 31 == 1, 1.0, -1.0).astype(dtype) / jnp.asarray(features**0.5, dtype)  # [..., D]
+
+
+def grid_slots(grid: Array, span: float = 1.0) -> Array:
+    """A slot for each cell of a grid: its features, and where it is.
+
+    Args:
+        grid: `[R, C, D]`, features of the cells in rows and columns, as a convolutional network gives them.
+        span: how far the edges of the grid lie from its middle, in x and in y.
+
+    Returns:
+        `[R C, D + 2]`, row after row: features, then x and y of the cell's centre.
+
+    Raises:
+        ValueError: if `grid` has another rank.
+
+    Example:
+        >>> grid_slots(jnp.array([[[7.0], [8.0]]]))
+        Array([[ 7. , -0.5,  0. ],
+               [ 8. ,  0.5,  0. ]], dtype=float32)
+
+    Reference: Santoro et al. 2017 (Relation Networks), section 4.
+    Departs from the paper: it does not state the scale of the coordinates.
+    """
+    _checks.rank("grid", grid, 3, "[R, C, D]")
+    rows, columns = grid.shape[:2]
+    y, x = ((span * ((2 * jnp.arange(size) + 1) / size - 1)).astype(grid.dtype) for size in (rows, columns))
+    places = jnp.stack([jnp.tile(x, rows), jnp.repeat(y, columns)], axis=1)  # [R C, 2]
+    return jnp.concatenate([grid.reshape(rows * columns, -1), places], axis=1)
+
+
+def object_slots(
+    centers: Array,
+    colours: Array,
+    shapes: Array,
+    *,
+    size: int,
+    num_colours: int,
+    num_shapes: int,
+    dtype: DTypeLike = jnp.float32,
+) -> Array:
+    """A slot for each object of an image: its state description.
+
+    Args:
+        centers: int `[N, 2]`, x and y in pixels.
+        colours: int `[N]`, from 0 on.
+        shapes: int `[N]`, from 0 on.
+        size: pixels of a side of the image.
+        num_colours: how many there are.
+        num_shapes: how many there are.
+        dtype: of the result.
+
+    Returns:
+        `[N, num_colours + num_shapes + 2]`: which colour, which shape, then x and y, of which the image spans [-1, 1].
+
+    Raises:
+        ValueError: if `centers` has another rank, or a size is below 1.
+
+    Example:
+        >>> object_slots(jnp.array([[0, 2]]), jnp.array([1]), jnp.array([0]), size=5, num_colours=2, num_shapes=1)
+        Array([[ 0. ,  1. ,  1. , -0.8,  0. ]], dtype=float32)
+
+    Reference: Santoro et al. 2017 (Relation Networks), section 3.2, state descriptions.
+    Departs from the paper: it does not state how colours and shapes are coded.
+    """
+    for name, value in (("size", size), ("num_colours", num_colours), ("num_shapes", num_shapes)):
+        _checks.positive(name, value)
+    _checks.rank("centers", centers, 2, "[N, 2]")
+    places = ((2 * centers + 1) / size - 1).astype(dtype)
+    kinds = [jax.nn.one_hot(colours, num_colours, dtype=dtype), jax.nn.one_hot(shapes, num_shapes, dtype=dtype)]
+    return jnp.concatenate([*kinds, places], axis=1)
+
+
+def slot_memory(slots: Array, values: Array | None = None) -> Memory:
+    """A memory that holds slots, written one after another: what was seen, to be read by hops.
+
+    Args:
+        slots: `[N, D]`, the keys.
+        values: `[N, ...]`; the keys themselves by default.
+
+    Returns:
+        A memory of N slots, none of them empty.
+
+    Raises:
+        ValueError: if `slots` has another rank.
+
+    Example:
+        >>> slot_memory(jnp.ones((2, 3))).times
+        Array([0, 1], dtype=int32)
+    """
+    _checks.rank("slots", slots, 2, "[N, D]")
+    values = slots if values is None else values
+    return write_many(empty(slots.shape[0], slots[0], values[0]), slots, values)

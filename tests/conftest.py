@@ -28,6 +28,7 @@ SLOW_EXAMPLES = {
     "memjax.recipes.answerer.Answerer",
     "memjax.recipes.baseline.train_baseline",
     "memjax.recipes.key_value_reader.KeyValueReader",
+    "memjax.recipes.images.train_images",
     "memjax.recipes.knowledge_base.KnowledgeBase",
     "memjax.recipes.labelling.train_labeller",
     "memjax.recipes.language.train_language_model",

@@ -819,3 +819,81 @@ def response_scores(
             y = y + embeddings["types"][type_]  # 4.4: the type word joins the response
         scores.append(float(q @ y))
     return weights, scores
+
+
+# Images: Santoro et al. 2017 (Relation Networks).
+
+
+def grid_slots(grid):
+    """Features of each cell, and its place in [-1, 1]."""
+    rows, columns, size = grid.shape
+    slots = np.zeros((rows * columns, size + 2))
+    for row in range(rows):
+        for column in range(columns):
+            slot = slots[row * columns + column]
+            slot[:size] = grid[row, column]
+            slot[size] = (column + 0.5) / columns * 2 - 1
+            slot[size + 1] = (row + 0.5) / rows * 2 - 1
+    return slots
+
+
+def object_slots(centers, colours, shapes, size, num_colours, num_shapes):
+    """Colour, shape and place of each object."""
+    slots = np.zeros((len(centers), num_colours + num_shapes + 2))
+    for slot, (x, y), colour, shape in zip(slots, centers, colours, shapes, strict=True):
+        slot[colour] = 1
+        slot[num_colours + shape] = 1
+        slot[-2:] = (x + 0.5) / size * 2 - 1, (y + 0.5) / size * 2 - 1
+    return slots
+
+
+def convolve(image, kernel, bias, stride):
+    """ReLU of a convolution whose windows are centred: what a window needs beyond an edge is zeros, the odd one last.
+
+    A window of a multiple of the stride is one of whole blocks, which begin at the image's corner.
+    """
+    height, width, channels = image.shape
+    side = round((kernel.shape[0] // channels) ** 0.5)
+    unit = stride if side % stride == 0 and stride > 1 else 1
+    starts = []
+    for size in (height, width):
+        blocks = -(-size // unit)
+        step, window = (1, side // unit) if unit > 1 else (stride, side)
+        steps = -(-blocks // step)
+        before = max((steps - 1) * step + window - blocks, 0) // 2
+        starts.append([(i * step - before) * unit for i in range(steps)])
+    out = np.zeros((len(starts[0]), len(starts[1]), kernel.shape[1]))
+    for row, top in enumerate(starts[0]):
+        for column, left in enumerate(starts[1]):
+            total = bias.astype(float).copy()
+            for (dy, dx), weights in zip(np.ndindex(side, side), _windows(kernel, side, unit, channels), strict=True):
+                if 0 <= top + dy < height and 0 <= left + dx < width:
+                    total += image[top + dy, left + dx] @ weights
+            out[row, column] = np.maximum(total, 0)
+    return out
+
+
+def _windows(kernel, side, unit, channels):
+    """The weights of each pixel of a window, row after row; those of a block lie side by side."""
+    blocks = side // unit
+    for y in range(side):
+        for x in range(side):
+            block = (y // unit) * blocks + x // unit
+            at = (block * unit * unit + (y % unit) * unit + x % unit) * channels
+            yield kernel[at : at + channels]
+
+
+def scene_answer(question, asked, centers, shapes):
+    """The answer to a question about the object `asked`, and the objects that it rests on."""
+    others = [i for i in range(len(centers)) if i != asked]
+    distances = {i: (centers[i][0] - centers[asked][0]) ** 2 + (centers[i][1] - centers[asked][1]) ** 2 for i in others}
+    if "nearest" in question or "farthest" in question:
+        best = (min if "nearest" in question else max)(others, key=distances.get)
+        return shapes[best], [asked, best]
+    if question.startswith("how many"):
+        return str(sum(shape == shapes[asked] for shape in shapes)), [asked]
+    if "left" in question:
+        return "yes" if centers[asked][0] + 0.5 <= 37.5 else "no", [asked]
+    if "top" in question:
+        return "yes" if centers[asked][1] + 0.5 <= 37.5 else "no", [asked]
+    return shapes[asked], [asked]

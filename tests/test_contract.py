@@ -167,6 +167,24 @@ def segmenter(dtype, seed):
     return models.Segmenter(W, D, longest=S, param_dtype=dtype, rngs=nnx.Rngs(seed))
 
 
+def image_encoder(dtype, seed):
+    return nn.ImageEncoder((3, 2), (4, 3), (2, 2), channels=2, param_dtype=dtype, rngs=nnx.Rngs(seed))
+
+
+def scene_memnn(dtype, seed, encoder=True):
+    encoder = image_encoder(dtype, seed) if encoder else None
+    options = {"hops": 2, "score_features": 3, "encoder": encoder}
+    return models.SceneMemNN(W, 3, 4, D, param_dtype=dtype, rngs=nnx.Rngs(seed), **options)
+
+
+def scene_mlp(dtype, seed):
+    return models.SceneMLP(W, 3, N, 4, D, hidden_features=H, param_dtype=dtype, rngs=nnx.Rngs(seed))
+
+
+def see_and_answer(module, question, scene):
+    return module(question, module.see(scene))
+
+
 def embedded(rng, dtype):
     return {"candidate": vector(D)(rng, dtype), "support": vector(D)(rng, dtype)}
 
@@ -351,6 +369,12 @@ CASES = {
     "encoding.random_codes": Case(
         lambda ids, dtype: encoding.random_codes(ids, D, dtype.dtype), draw(integers(0, 99, S), vector())
     ),
+    "encoding.grid_slots": Case(encoding.grid_slots, draw(vector(2, 3, D)), (0,)),
+    "encoding.object_slots": Case(
+        lambda *args: encoding.object_slots(*args[:3], size=9, num_colours=6, num_shapes=2, dtype=args[3].dtype),
+        draw(integers(0, 9, N, 2), integers(0, 6, N), integers(0, 2, N), vector()),
+    ),
+    "encoding.slot_memory": Case(lambda slots: stored(encoding.slot_memory(slots)), draw(vector(N, D)), (0,)),
     "scoring.inner_product": Case(scoring.inner_product, draw(vector(D), vector(D)), (0, 1)),
     "scoring.bilinear": Case(scoring.bilinear, draw(vector(W), vector(W, D), vector(W), vector(W, D)), (0, 1, 2, 3)),
     "scoring.score_slots": Case(partial(scoring.score_slots, scoring.inner_product), hop_args, (0,)),
@@ -460,6 +484,11 @@ CASES = {
         draw(parameters(soft_memory), vector(B, T, 2 * D), lengths),
         (0, 1),
     ),
+    "nn.ImageEncoder": Case(
+        with_module(image_encoder, lambda module, image: module(image)),
+        draw(parameters(image_encoder), vector(7, 5, 2)),
+        (0, 1),
+    ),
     "nn.SourceAttention": Case(
         with_module(source_attention, read_source),
         draw(parameters(source_attention), vector(B, J, H), vector(B, J, H), vector(B, T, D)),
@@ -541,6 +570,14 @@ CASES = {
             flags(3),
         ),
         (0,),
+    ),
+    "models.SceneMemNN": Case(
+        with_module(scene_memnn, see_and_answer),
+        draw(parameters(scene_memnn), integers(0, W + 2, S), vector(7, 5, 2)),
+        (0, 2),
+    ),
+    "models.SceneMLP": Case(
+        with_module(scene_mlp, see_and_answer), draw(parameters(scene_mlp), integers(0, W + 2, S), vector(N, 4)), (0, 2)
     ),
     "models.Segmenter": Case(
         with_module(segmenter, lambda module, bag, tokens: (module(bag), module.segment(tokens))),
@@ -636,6 +673,7 @@ NOT_PARTS = {
     "models.Hearing",
     "models.HopScores",
     "models.Response",
+    "models.SceneAnswer",
     "models.Sentences",
     "models.SoftAnswer",
     "nn.Fused",
@@ -688,6 +726,7 @@ def quick(names):
         "OutputMap",
         "models.MemNN",
         "ResponseMemN2N",
+        "models.Scene",
     )
     return [pytest.param(n, marks=pytest.mark.thorough) if any(word in n for word in slow) else n for n in names]
 

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from memjax.recipes import Heard, Reply, Support
+from memjax.recipes import Heard, Reply, Sight, Support
 
 pytest.importorskip("matplotlib", reason="the extra `app` is not installed")
 plots = pytest.importorskip("memjax.plots")
@@ -371,3 +371,26 @@ def test_a_stream_with_its_cuts(ends):
 def test_nothing_was_heard():
     with pytest.raises(ValueError, match="heard: expected words to draw, got none; let the listener hear something"):
         plots.segment_scores(make_heard((), ()))
+
+
+def test_an_image_fades_where_a_hop_did_not_look():
+    weights = np.zeros((2, 8, 8))
+    weights[0, 2, 5], weights[1] = 0.8, 1 / 64
+    image = np.random.default_rng(0).integers(0, 256, (75, 75, 3), np.uint8)
+    figure = plots.image_hops(image, Sight("what $x$ is it?", "circle", {"circle": 1.0}, weights))
+    draw(figure)
+    plain, first, second = figure.axes
+    assert len(plain.images) == 1
+    np.testing.assert_array_equal(plain.images[0].get_array(), image)
+    veil = np.asarray(first.images[1].get_array())[..., 3]
+    assert not veil[20:30, 50:60].any() and (np.delete(veil, range(20, 30), axis=0) == 0.85).all()
+    assert not np.asarray(second.images[1].get_array())[..., 3].any()  # it looked everywhere alike
+    assert "circle" in figure.get_suptitle() and "0.80" in first.get_title()
+
+
+def test_images_and_hops_that_cannot_be_drawn():
+    sight = Sight("?", "yes", {"yes": 1.0}, np.zeros((0, 8, 8)))
+    with pytest.raises(ValueError, match="sight: expected hops to draw, got none; a model without a memory"):
+        plots.image_hops(np.zeros((75, 75, 3), np.uint8), sight)
+    with pytest.raises(ValueError, match=r"image: expected shape \[R, C, 3\], got \(75, 75\)"):
+        plots.image_hops(np.zeros((75, 75), np.uint8), sight)

@@ -131,10 +131,9 @@ def ask_key_value(folder: Path, data: str | None) -> None:
 
 
 def _ask_knowledge(ask: Callable[[str], Iterable[str]]) -> None:
-    interactive = sys.stdin.isatty()
-    if interactive:
+    if sys.stdin.isatty():
         print(KNOWLEDGE_HELP)
-    for shown in converse_knowledge(ask, prompt() if interactive else piped()):
+    for shown in converse_knowledge(ask, lines_to_answer()):
         print(shown)
 
 
@@ -173,6 +172,11 @@ def ask(folder: Path, story: Path | None, picture: Path | None, num_slots: int |
     elif story is None:
         for shown in converse(answerer, piped(), picture):
             print(shown)
+
+
+def lines_to_answer() -> Iterator[str]:
+    """The lines of a person at the terminal, or of standard input."""
+    return prompt() if sys.stdin.isatty() else piped()
 
 
 def piped() -> Iterator[str]:

@@ -14,12 +14,14 @@ from memjax.cli.report import (
     print_hits,
     print_labels,
     print_perplexity,
+    print_scenes,
 )
 from memjax.cli.train import Train, TrainEndToEnd, Training, start_of_training
 from memjax.errors import DataError, RunError
 from memjax.recipes import (
     DialogConfig,
     EndToEndConfig,
+    ImageConfig,
     KeyValueConfig,
     KnowledgeConfig,
     Labeller,
@@ -29,6 +31,7 @@ from memjax.recipes import (
     evaluate,
     evaluate_dialogs,
     evaluate_end_to_end,
+    evaluate_images,
     evaluate_key_value,
     evaluate_knowledge,
     evaluate_labeller,
@@ -82,6 +85,8 @@ class Evaluate:
             print_perplexity(self.split, evaluate_language_model(self.run_folder, self.split, self.data))
         elif isinstance(config, LabellingConfig):
             print_labels(self.split, evaluate_labeller(self.run_folder, self.split, self.data))
+        elif isinstance(config, ImageConfig):
+            print_scenes(self.split, evaluate_images(self.run_folder, self.split))
         else:
             print_accuracy(self.split, evaluate(self.run_folder, self.split, self.data))
 
@@ -90,7 +95,8 @@ class Evaluate:
 class Ask:
     """Talk to a trained model: statements are stored, lines that end in ? are answered with the facts behind.
 
-    A model over a knowledge base takes each line as a question, a bot as what a user says; an empty line lets it go on.
+    A model over a knowledge base takes each line as a question, and so does one of images, which is shown one first; a
+    bot takes it as what a user says, and an empty line lets it go on.
     """
 
     run_folder: Path
@@ -104,6 +110,8 @@ class Ask:
     data: str | None = None
     """Folder with the corpora, for a knowledge base; the environment variable MEMJAX_DATA where it is not given. A bot
     does without: its api_calls are shown, and nothing comes back."""
+    image: Path | None = None
+    """A PNG file of 75 x 75 pixels to ask about, for a run over images; `memjax draw` writes some."""
 
     def run(self) -> None:
         """Runs the command."""
@@ -111,7 +119,11 @@ class Ask:
         from memjax.cli.talk import talk
 
         config = open_run(self.run_folder).config
-        if isinstance(config, DialogConfig):
+        if isinstance(config, ImageConfig):
+            self._ask_image()
+        elif self.image:
+            raise ValueError("image: expected none for a run that is not over images; train sort-of-clevr")
+        elif isinstance(config, DialogConfig):
             if self.picture:
                 raise ValueError("picture: expected none for a run over dialogs")
             talk(self.run_folder, self.story, self.num_slots, self.data)
@@ -121,6 +133,36 @@ class Ask:
             raise ValueError("story, picture, num_slots: expected none of them for a run over a knowledge base")
         else:
             (ask_knowledge if isinstance(config, KnowledgeConfig) else ask_key_value)(self.run_folder, self.data)
+
+    def _ask_image(self) -> None:
+        from memjax.cli.see import ask_image
+
+        if self.story or self.num_slots or self.data:
+            raise ValueError("story, num_slots, data: expected none of them for a run over images")
+        if self.image is None:
+            raise ValueError("image: expected a PNG file to ask about, got none; `memjax draw` writes some")
+        ask_image(self.run_folder, self.image, self.picture)
+
+
+@dataclasses.dataclass(frozen=True)
+class Draw:
+    """Write images of Sort-of-CLEVR as PNG files to ask a model about, with questions and answers beside them."""
+
+    folder: Path = Path("images")
+    """Where they go."""
+    images: int = 3
+    """How many."""
+    split: Literal["train", "valid", "test"] = "test"
+    """The first ones of which split."""
+    image_seed: int = 0
+    """Of the images."""
+
+    def run(self) -> None:
+        """Runs the command."""
+        from memjax.cli.see import draw
+
+        for path in draw(self.folder, self.images, self.split, self.image_seed):
+            print(f"{path}, with questions and answers in {path.with_suffix('.txt')}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -242,6 +284,7 @@ def main(args: Sequence[str] | None = None) -> int:
         | Annotated[Generate, tyro.conf.subcommand("generate")]
         | Annotated[Score, tyro.conf.subcommand("score")]
         | Annotated[Label, tyro.conf.subcommand("label")]
+        | Annotated[Draw, tyro.conf.subcommand("draw")]
         | Annotated[Plot, tyro.conf.subcommand("plot")]
     )
     options = (

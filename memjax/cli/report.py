@@ -36,3 +36,9 @@ def print_dialogs(split: str, results: dict[str, list[float]]) -> None:
 def print_best(split: str, results: dict[str, list[float]]) -> None:
     """Says what a run over keys and values reached on a split."""
     print(f"{split}: {results['hits@1'][0]:.2f} % of the best answers right, of {results['candidates'][0]:.1f} read")
+
+
+def print_scenes(split: str, results: dict[str, list[float]]) -> None:
+    """Says what a run over images reached on a split."""
+    relational, single = results["relational"][0], results["single"][0]
+    print(f"{split}: {relational:.2f} % of the relational questions right, {single:.2f} % of those about one object")

@@ -15,15 +15,18 @@ from memjax.cli.report import (
     print_hits,
     print_labels,
     print_perplexity,
+    print_scenes,
 )
 from memjax.recipes import (
     END_TO_END_RECIPES,
+    IMAGE_RECIPES,
     KEY_VALUE_RECIPES,
     READING_RECIPES,
     RECIPES,
     AnsweringConfig,
     DialogConfig,
     EndToEndConfig,
+    ImageConfig,
     InferenceConfig,
     KeyValueConfig,
     KnowledgeConfig,
@@ -36,6 +39,7 @@ from memjax.recipes import (
     train,
     train_dialogs,
     train_end_to_end,
+    train_images,
     train_key_value,
     train_knowledge,
     train_labeller,
@@ -86,8 +90,8 @@ class Train(Training):
     """Train a Memory Network over stories and keep it in a run folder.
 
     Others: `memjax train end-to-end --help` (soft reads over stories), `metaqa` (a knowledge base), `key-value` (soft
-    reads over it), `dialog` (a bot), `ptb` and `text` (language models), `sst` and `snli` (labels of sentences and of
-    pairs).
+    reads over it), `dialog` (a bot), `sort-of-clevr` (questions about images), `ptb` and `text` (language models),
+    `sst` and `snli` (labels of sentences and of pairs).
     """
 
     config: AnsweringConfig
@@ -203,6 +207,23 @@ class TrainLabeller(Training):
         self.say_next("label", " FILE")
 
 
+@dataclasses.dataclass(frozen=True)
+class TrainImages(Training):
+    """Train a model that answers questions about images of Sort-of-CLEVR and keep it in a run folder."""
+
+    config: ImageConfig
+    run_folder: Path = Path("runs/images")
+    """Where configuration, metrics, checkpoints and results go."""
+    recipe: Literal["default", "state"] = "default"
+    """Where the flags below start from: pixels, or descriptions of the objects, which take a tenth of the time."""
+
+    def run(self) -> None:
+        """Runs the command."""
+        self.fit(train_images)
+        print_scenes("valid", self.valid())
+        self.say_next(*("ask", " --image FILE") if self.config.input == "pixels" else ("evaluate",))
+
+
 def start_of_training(args: Sequence[str]) -> Training:
     """The defaults that --help shows for `train`: corpus and recipe set them, before all else is parsed."""
     corpus = args[1] if args[:1] == ["train"] and len(args) > 1 else ""
@@ -210,8 +231,13 @@ def start_of_training(args: Sequence[str]) -> Training:
         return TrainKnowledge(KnowledgeConfig())
     if corpus == "dialog":
         return TrainDialogs(DialogConfig())
-    soft: dict[str, Any] = {"end-to-end": END_TO_END_RECIPES, "key-value": KEY_VALUE_RECIPES}
-    recipes: dict[str, Any] = {**READING_RECIPES, **soft}.get(corpus, RECIPES)
+    known: dict[str, Any] = {
+        **READING_RECIPES,
+        "end-to-end": END_TO_END_RECIPES,
+        "key-value": KEY_VALUE_RECIPES,
+        "sort-of-clevr": IMAGE_RECIPES,
+    }
+    recipes = known.get(corpus, RECIPES)
     early = argparse.ArgumentParser(prog="memjax train", add_help=False, allow_abbrev=False)
     early.add_argument("--recipe", choices=list(recipes), default="default")
     recipe: Any = early.parse_known_args(args)[0].recipe
@@ -224,4 +250,6 @@ def start_of_training(args: Sequence[str]) -> Training:
         return TrainLanguageModel(config, recipe=recipe)
     if isinstance(config, SentimentConfig | InferenceConfig):
         return TrainLabeller(config, recipe=recipe)
+    if isinstance(config, ImageConfig):
+        return TrainImages(config, recipe=recipe)
     return Train(config=config, recipe=recipe)

@@ -25,6 +25,7 @@ _FEATURES: dict[Any, Any] = {
     int: np.int32,
     tuple[str, ...]: tfds.features.Sequence(tfds.features.Text()),
     tuple[int, ...]: tfds.features.Sequence(np.int32),
+    np.ndarray: tfds.features.Tensor(shape=(None, None, 3), dtype=np.uint8, encoding="zlib"),  # an image
 }
 
 
@@ -35,6 +36,8 @@ def _fields(kind: Any) -> dict[str, Any]:
 
 def _decoded(kind: Any, value: Any) -> Any:
     """A value of a record as the type that its field has."""
+    if kind is np.ndarray:
+        return value
     if kind in (str, int):
         return value.decode() if kind is str else int(value)
     return tuple(item.decode() if kind == tuple[str, ...] else int(item) for item in value)

@@ -9,7 +9,7 @@ import difflib
 import os
 from typing import Any, ClassVar
 
-from memjax.data import babi, dialog, ptb, simulation, snli, sst
+from memjax.data import babi, dialog, ptb, simulation, snli, sort_of_clevr, sst
 from memjax.data._tfds import Config, Corpus, Version
 from memjax.data.stories import Example
 from memjax.errors import DataError
@@ -239,12 +239,48 @@ class DialogBabi(Corpus):
         return dialog.load(dl_manager.manual_dir, self.builder_config.task, split.replace("_", "-"))
 
 
+@dataclasses.dataclass
+class SortOfClevrConfig(Config):
+    """How many images, and which; see `memjax.data.sort_of_clevr.generate`.
+
+    A config of one's own needs a name of its own, since TFDS finds prepared files by the name.
+
+    Args:
+        seed: of the images.
+        num_images: of each split; 0 for as many as there should be.
+    """
+
+    seed: int = 0
+    num_images: int = 0
+
+
+class SortOfClevr(Corpus):
+    """Images of six objects, twenty questions about each: 9,800 images to train on, 200 each for valid and test.
+
+    The config is named "default". Use `prepare`, which has an example.
+
+    Reference: Santoro et al. 2017 (Relation Networks), section 3.2.
+    Departs from the paper: as `memjax.data.sort_of_clevr.generate`.
+    """
+
+    VERSION = Version("1.0.0")
+    BUILDER_CONFIGS: ClassVar = [SortOfClevrConfig(name="default", description="as in the paper")]
+    KIND = sort_of_clevr.Scene
+    SPLITS = sort_of_clevr.SPLITS
+    ABOUT = "Sort-of-CLEVR: images of six objects, questions about one of them and about relations.", "arXiv:1706.01427"
+
+    def _load(self, dl_manager: Any, split: str) -> list[sort_of_clevr.Scene]:
+        config = self.builder_config
+        return list(sort_of_clevr.generate(config.seed, split, config.num_images or None))
+
+
 _BUILDERS: dict[str, Any] = {
     "babi": Babi,
     "dialog": DialogBabi,
     "ptb": Ptb,
     "simulation": Simulation,
     "snli": LocalSnli,
+    "sort_of_clevr": SortOfClevr,
     "sst": Sst,
 }
 
@@ -259,7 +295,7 @@ def prepare(
     """Prepares a corpus as array_record files, which need no TensorFlow; does nothing where it is prepared already.
 
     Args:
-        builder: "babi", "dialog", "ptb", "simulation", "snli", "sst", or the class of one.
+        builder: "babi", "dialog", "ptb", "simulation", "snli", "sort_of_clevr", "sst", or the class of one.
         config: name of a config, as "en-qa1", or a config object; None for a builder that has none, as "ptb".
         data_dir: folder to write under; what lies there for the same builder, config and version is used as it is.
         manual_dir: folder with the corpus' own files, for builders that need them.

@@ -10,6 +10,7 @@ from memjax.models.memnn import Answer, MemNN
 from memjax.models.output_map import MAX_ADAPTIVE_HOPS, HopScores, OutputMap, candidates_of
 from memjax.models.responders import WordResponder, supporting_memory
 from memjax.models.response_memn2n import PLACES, Candidates, Places, Response, ResponseMemN2N
+from memjax.models.scenes import SceneAnswer, SceneMemNN, SceneMLP
 from memjax.models.segmenter import Cuts, Hearing, Segmenter
 from memjax.models.sentence_memnn import SentenceMemNN
 from memjax.models.sentence_pair_matcher import COMPARISONS, FUSIONS, Compare, Fusion, SentencePairMatcher
@@ -42,6 +43,9 @@ __all__ = [
     "Places",
     "Response",
     "ResponseMemN2N",
+    "SceneAnswer",
+    "SceneMLP",
+    "SceneMemNN",
     "Segmenter",
     "SentenceMemNN",
     "SentencePairMatcher",

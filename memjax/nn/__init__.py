@@ -4,6 +4,7 @@
 from memjax.nn.dictionaries import Dictionaries, EmbeddingForm, ExactMatch
 from memjax.nn.embedding import Embedding
 from memjax.nn.fusion import DeepFusion, Fused, FusedAttention, ShallowFusion, SourceAttention
+from memjax.nn.image_encoder import ImageEncoder
 from memjax.nn.lstm import LSTM
 from memjax.nn.lstmn import LSTMN
 from memjax.nn.lstmn_cell import LSTMNCell
@@ -22,6 +23,7 @@ __all__ = [
     "ExactMatch",
     "Fused",
     "FusedAttention",
+    "ImageEncoder",
     "LSTMNCell",
     "Recent",
     "ShallowFusion",

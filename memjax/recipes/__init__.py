@@ -35,6 +35,8 @@ from memjax.recipes.end_to_end import (
     train_end_to_end,
 )
 from memjax.recipes.end_to_end_config import END_TO_END_RECIPES, EndToEndConfig
+from memjax.recipes.image_config import IMAGE_RECIPES, ImageConfig, SortOfClevr
+from memjax.recipes.images import TrainedImages, evaluate_images, load_images, train_images
 from memjax.recipes.key_value import TrainedKeyValue, load_key_value, train_key_value
 from memjax.recipes.key_value_config import KEY_VALUE_RECIPES, KeyValueConfig
 from memjax.recipes.key_value_reader import KeyValueReader, KeyValueReply, evaluate_key_value, measure_key_value
@@ -49,6 +51,7 @@ from memjax.recipes.language import (
     train_language_model,
 )
 from memjax.recipes.listener import Heard, Listener
+from memjax.recipes.observer import Observer, Sight
 from memjax.recipes.progress import progress
 from memjax.recipes.reader import Reader, ScoredWords
 from memjax.recipes.reading_config import (
@@ -150,4 +153,13 @@ __all__ = [
     "evaluate_labeller",
     "load_labeller",
     "train_labeller",
+    "IMAGE_RECIPES",
+    "ImageConfig",
+    "Observer",
+    "Sight",
+    "SortOfClevr",
+    "TrainedImages",
+    "evaluate_images",
+    "load_images",
+    "train_images",
 ]

@@ -11,6 +11,7 @@ from memjax.models import MAX_ADAPTIVE_HOPS
 from memjax.recipes.corpora import Babi, BabiTasks, Corpus, DialogBabi, MetaQA, Simulation
 from memjax.recipes.dialog_config import DialogConfig
 from memjax.recipes.end_to_end_config import EndToEndConfig
+from memjax.recipes.image_config import ImageConfig, SortOfClevr
 from memjax.recipes.key_value_config import KeyValueConfig
 from memjax.recipes.reading_config import InferenceConfig, LanguageConfig, SentimentConfig
 from memjax.recipes.texts import SNLI, SST, PennTreebank, TextFiles
@@ -237,6 +238,7 @@ Config = (
     | LanguageConfig
     | SentimentConfig
     | InferenceConfig
+    | ImageConfig
 )
 
 _CORPORA: dict[str, tuple[type, type]] = {
@@ -249,6 +251,7 @@ _CORPORA: dict[str, tuple[type, type]] = {
     "text": (TextFiles, LanguageConfig),
     "sst": (SST, SentimentConfig),
     "snli": (SNLI, InferenceConfig),
+    "sort_of_clevr": (SortOfClevr, ImageConfig),
 }
 
 #: Kinds of configuration that the corpus does not tell.

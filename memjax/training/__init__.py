@@ -43,6 +43,7 @@ from memjax.training.language import (
 )
 from memjax.training.planned import Plan, make_planned_steps, make_planned_sums
 from memjax.training.ranking import make_memnn_loss
+from memjax.training.scenes import SceneBatch, answer_scenes, make_scene_loss, measure_scenes
 from memjax.training.segments import SegmentBatch, make_segment_loss
 from memjax.training.sentences import (
     ReplyBatch,
@@ -69,6 +70,10 @@ __all__ = [
     "Plan",
     "Predictions",
     "ReplyBatch",
+    "SceneBatch",
+    "answer_scenes",
+    "make_scene_loss",
+    "measure_scenes",
     "SegmentBatch",
     "SpokenStories",
     "StoryBatch",

@@ -4,9 +4,10 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
-from memjax.data import babi, builders, dialog, ptb, simulation, snli, sst
+from memjax.data import babi, builders, dialog, ptb, simulation, snli, sort_of_clevr, sst
 from memjax.errors import DataError
 
 STORY = "1 Mary moved to the office.\n2 Where is Mary? \toffice,here\t1\n3 Zo\u00eb left.\n4 Who left?\tZo\u00eb\t3 1\n"
@@ -43,6 +44,18 @@ def test_simulation_round_trip(tmp_path):
     builder = builders.prepare("simulation", config, data_dir=tmp_path)
     for split in simulation.SPLITS:
         assert builders.examples(builder, split) == simulation.generate(7, split, **small)
+
+
+def test_images_round_trip(tmp_path):
+    config = builders.SortOfClevrConfig(name="small", seed=2, num_images=5)
+    builder = builders.prepare("sort_of_clevr", config, data_dir=tmp_path)
+    for split in sort_of_clevr.SPLITS:
+        made = sort_of_clevr.generate(2, split, 5)
+        for read, scene in zip(builders.examples(builder, split), made, strict=True):
+            np.testing.assert_array_equal(read.image, scene.image)
+            assert read.image.dtype == np.uint8
+            for name in ("centers", "shapes", "questions", "answers"):
+                assert getattr(read, name) == getattr(scene, name)
 
 
 def test_sentences_round_trip(tmp_path):
