@@ -725,7 +725,8 @@ def quick(names):
         "tape_scan",
         "OutputMap",
         "models.MemNN",
-        "ResponseMemN2N",
+        "MemN2N",
+        "nn.SoftMemory",
         "models.Scene",
     )
     return [pytest.param(n, marks=pytest.mark.thorough) if any(word in n for word in slow) else n for n in names]

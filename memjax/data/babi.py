@@ -5,10 +5,10 @@ A line is `ID statement` or `ID question<TAB>answers<TAB>supporting ids`; ids re
 that reads otherwise is a `DataError` that names the file and the line.
 """
 
-import difflib
 import os
 import pathlib
 
+from memjax import _checks
 from memjax.data._lines import read_lines, short
 from memjax.data.stories import Example
 from memjax.errors import DataError
@@ -121,8 +121,8 @@ def load(root: str | os.PathLike[str], task: int, split: str, variant: str = "en
     """
     if isinstance(task, bool) or task not in TASKS:
         raise ValueError(f"task: expected an integer from 1 to 20, got {task!r}")
-    _one_of("variant", variant, VARIANTS)
-    _one_of("split", split, SPLITS)
+    _checks.one_of("variant", variant, VARIANTS)
+    _checks.one_of("split", split, SPLITS)
     if split == "valid" and "valid" not in variant:
         raise ValueError(f"split: expected 'train' or 'test' for {variant!r}, got 'valid'; use variant 'en-valid'")
     return read(_find(_folder(pathlib.Path(root), variant), task, split))
@@ -216,11 +216,3 @@ def _find(folder: pathlib.Path, task: int, split: str) -> pathlib.Path:
         "get it or use another variant",
         folder,
     )
-
-
-def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
-    """Raises `ValueError` unless `value` is among `choices`; proposes the nearest one."""
-    if value not in choices:
-        near = difflib.get_close_matches(str(value), choices, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"{name}: expected one of {list(choices)}, got {value!r}{hint}")

@@ -10,6 +10,7 @@ import dataclasses
 import os
 from typing import Literal
 
+from memjax import _checks
 from memjax.data._lines import find, read_texts, short
 from memjax.errors import DataError
 
@@ -177,8 +178,7 @@ def load_questions(root: str | os.PathLike[str], hops: int, split: str, *, parap
     """
     if hops not in (1, 2, 3):
         raise ValueError(f"hops: expected 1, 2 or 3, got {hops}")
-    if split not in SPLITS:
-        raise ValueError(f"split: expected one of {list(SPLITS)}, got {split!r}")
+    _checks.one_of("split", split, SPLITS)
     if paraphrases and hops != 1:
         raise ValueError(f"paraphrases: expected hops=1, which alone have paraphrases, got hops={hops}")
     names = [f"{hops}-hop/ntm/qa_{split}.txt"] if paraphrases else []

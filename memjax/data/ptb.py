@@ -3,6 +3,7 @@
 
 import os
 
+from memjax import _checks
 from memjax.data._lines import find, read_texts
 from memjax.errors import DataError
 
@@ -64,6 +65,5 @@ def load(folder: str | os.PathLike[str], split: str) -> list[tuple[str, ...]]:
     Reference: Cheng et al. 2016, section 5.1; the files are of Mikolov et al. 2010 (RNNLM).
     Departs from the paper: nothing.
     """
-    if split not in SPLITS:
-        raise ValueError(f"split: expected one of {list(SPLITS)}, got {split!r}")
+    _checks.one_of("split", split, SPLITS)
     return read(find(folder, "the Penn Treebank", _FOLDERS, f"ptb.{split}.txt"))

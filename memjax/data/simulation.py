@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from memjax import _checks
 from memjax.data.stories import Example
 from memjax.data.streams import CONNECTIVES, Stream, StreamQuestion, join
 from memjax.data.world import DEFAULT_WORLD, Action, World, WorldState
@@ -151,8 +152,7 @@ def _tell(
     for name, value, low in (*given, ("difficulty", difficulty, 1), ("window", window, 1)):
         if isinstance(value, bool) or not isinstance(value, int) or value < low:
             raise ValueError(f"{name}: expected an integer of at least {low}, got {value!r}")
-    if split not in SPLITS:
-        raise ValueError(f"split: expected one of {list(SPLITS)}, got {split!r}")
+    _checks.one_of("split", split, SPLITS)
     dice = _Dice(seed, SPLITS.index(split))
     world = world if objects else dataclasses.replace(world, actions=("go",))
     state = WorldState(world, {name: dice.choice(world.rooms) for name in (*world.actors, *world.objects)})

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from memjax import _checks
 from memjax.data._lines import find, look_for, read_texts, short
 from memjax.errors import DataError
 
@@ -139,8 +140,7 @@ def load(folder: str | os.PathLike[str], split: str) -> list[Pair]:
     Reference: Cheng et al. 2016, section 5.3.
     Departs from the paper: nothing; the paper does not say how it splits into words.
     """
-    if split not in SPLITS:
-        raise ValueError(f"split: expected one of {list(SPLITS)}, got {split!r}")
+    _checks.one_of("split", split, SPLITS)
     release = _names(split)[0]
     if split != "train" or look_for(folder, _FOLDERS, release):
         return read(find(folder, "SNLI", _FOLDERS, *_names(split)))

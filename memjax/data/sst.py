@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from memjax import _checks
 from memjax.data._lines import find, read_texts, short
 from memjax.errors import DataError
 
@@ -165,8 +166,7 @@ def load(folder: str | os.PathLike[str], split: str, *, fine: bool = True, phras
     Departs from the paper: a phrase that repeats counts once, where Tai et al. count it as often as it is met; Cheng et
     al. do not say whether they train on phrases.
     """
-    if split not in SPLITS:
-        raise ValueError(f"split: expected one of {list(SPLITS)}, got {split!r}")
+    _checks.one_of("split", split, SPLITS)
     if phrases and split != "train":
         raise ValueError(f"phrases: expected split 'train', got {split!r}; an accuracy is over whole sentences")
     trees = read(find(folder, "the Stanford Sentiment Treebank", ("sst",), f"trees/{split}.txt"))
