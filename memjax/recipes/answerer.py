@@ -12,7 +12,7 @@ from memjax import data
 from memjax.memory import Memory, empty
 from memjax.recipes.end_to_end import TrainedEndToEnd, load_end_to_end
 from memjax.recipes.end_to_end_config import EndToEndConfig
-from memjax.recipes.program import MAX_SENTENCE
+from memjax.recipes.program import MAX_SENTENCE, params_of_seed
 from memjax.recipes.runs import open_run
 from memjax.recipes.train import Trained, load
 from memjax.typing import NUM_SPECIAL, PAD, UNKNOWN, Array
@@ -92,12 +92,9 @@ class Answerer:
     """
 
     def __init__(self, trained: Trained | TrainedEndToEnd, num_slots: int | None = None, seed_index: int | None = None):
-        num_models = jax.tree.leaves(trained.params)[0].shape[0]
         seed_index = trained.chosen if seed_index is None else seed_index
-        if not 0 <= seed_index < num_models:
-            raise ValueError(f"seed_index: expected 0 to {num_models - 1}, got {seed_index}")
         self.vocabulary = trained.vocabulary
-        self._params = jax.tree.map(lambda leaf: leaf[seed_index], trained.params)
+        self._params = params_of_seed(trained.params, seed_index)
         self._program = trained.program
         self._new_words: dict[str, int] = {}  # token ids of words that training never met
         self._size = MAX_SENTENCE * self.vocabulary.longest_ngram

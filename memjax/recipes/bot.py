@@ -14,7 +14,7 @@ from memjax.memory import Memory, empty
 from memjax.models import Candidates
 from memjax.recipes.corpora import DialogBabi
 from memjax.recipes.dialogs import TrainedDialogs, load_dialogs
-from memjax.recipes.program import MAX_SENTENCE
+from memjax.recipes.program import MAX_SENTENCE, params_of_seed
 from memjax.typing import PAD, UNKNOWN
 
 #: Marks that people write and dialogs do not have.
@@ -80,13 +80,10 @@ class Bot:
         num_slots: int = 256,
         seed_index: int = 0,
     ):
-        num_models = jax.tree.leaves(trained.params)[0].shape[0]
-        if not 0 <= seed_index < num_models:
-            raise ValueError(f"seed_index: expected 0 to {num_models - 1}, got {seed_index}")
         self.restaurants = restaurants
         self._encoder = trained.encoder
         self._program = trained.program
-        self._params = jax.tree.map(lambda leaf: leaf[seed_index], trained.params)
+        self._params = params_of_seed(trained.params, seed_index)
         arrays = self._encoder.candidates()
         self._candidates = Candidates(*map(jnp.asarray, (arrays.tokens, arrays.entities, arrays.types)))
         tokens = jax.ShapeDtypeStruct((MAX_SENTENCE,), jnp.int32)

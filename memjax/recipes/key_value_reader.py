@@ -21,6 +21,7 @@ from memjax.recipes.key_value import (
     restore_key_value,
 )
 from memjax.recipes.knowledge_base import MAX_TOKENS
+from memjax.recipes.program import params_of_seed
 from memjax.recipes.runs import keep_results, open_run
 from memjax.training import KeyValueAnswers, KeyValueBatch, answer_key_values, with_params
 from memjax.typing import PyTree
@@ -81,12 +82,9 @@ class KeyValueReader:
     """
 
     def __init__(self, trained: TrainedKeyValue, seed_index: int = 0, known: KeyValueMemory | None = None):
-        num_models = jax.tree.leaves(trained.params)[0].shape[0]
-        if not 0 <= seed_index < num_models:
-            raise ValueError(f"seed_index: expected 0 to {num_models - 1}, got {seed_index}")
         self.graph = trained.encoder.graph
         self._encoder, self._seen, self._config = trained.encoder, trained.seen, trained.config
-        self._params = jax.tree.map(lambda leaf: leaf[seed_index], trained.params)
+        self._params = params_of_seed(trained.params, seed_index)
         self._known = encode_key_values(trained.encoder) if known is None else known
         self._answer = _program(trained.program.model)
 

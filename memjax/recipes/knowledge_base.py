@@ -16,6 +16,7 @@ from memjax.memory import Memory
 from memjax.models import FactMemNN
 from memjax.recipes.chains import Chains, MakeSearch, find_chains
 from memjax.recipes.knowledge import TrainedKnowledge, encode_facts, load_knowledge, restore_knowledge
+from memjax.recipes.program import params_of_seed
 from memjax.recipes.runs import keep_results, open_run
 from memjax.search import exact
 from memjax.training import Facts, with_params
@@ -85,13 +86,10 @@ class KnowledgeBase:
     """
 
     def __init__(self, trained: TrainedKnowledge, seed_index: int = 0, search: SearchOf = exact_search):
-        num_models = jax.tree.leaves(trained.params)[0].shape[0]
-        if not 0 <= seed_index < num_models:
-            raise ValueError(f"seed_index: expected 0 to {num_models - 1}, got {seed_index}")
         self.graph = trained.encoder.graph
         self._encoder = trained.encoder
         self._seen = trained.seen
-        self._params = jax.tree.map(lambda leaf: leaf[seed_index], trained.params)
+        self._params = params_of_seed(trained.params, seed_index)
         config, model = trained.config, trained.program.model
         self._facts, self._memory = encode_facts(trained.encoder)
         make_search = search(with_params(model, self._params), self._memory)

@@ -12,6 +12,7 @@ import numpy as np
 
 from memjax import data
 from memjax.recipes.labelling import TrainedLabeller, load_labeller
+from memjax.recipes.program import params_of_seed
 from memjax.recipes.reading import like_lengths
 from memjax.recipes.texts import Words
 from memjax.training import with_params
@@ -47,14 +48,11 @@ class Labeller:
     """
 
     def __init__(self, trained: TrainedLabeller, seed_index: int = 0):
-        num_models = jax.tree.leaves(trained.params)[0].shape[0]
-        if not 0 <= seed_index < num_models:
-            raise ValueError(f"seed_index: expected 0 to {num_models - 1}, got {seed_index}")
         self.names: tuple[str, ...] = trained.config.corpus.names
         self.vocabulary = trained.vocabulary
         self._split = trained.config.corpus.split_line
         self._program = trained.program
-        self._params = jax.tree.map(lambda leaf: leaf[seed_index], trained.params)
+        self._params = params_of_seed(trained.params, seed_index)
 
     @classmethod
     def load(cls, folder: str | Path, seed_index: int = 0) -> "Labeller":

@@ -13,6 +13,7 @@ from memjax import data
 from memjax.data import sort_of_clevr
 from memjax.errors import RunError
 from memjax.recipes.images import TrainedImages, image_cells, load_images
+from memjax.recipes.program import params_of_seed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,11 +51,8 @@ class Observer:
     def __init__(self, trained: TrainedImages, seed_index: int = 0):
         if trained.config.input != "pixels":
             raise RunError("input: expected a run on pixels to show images to, got one on 'state'; train another")
-        num_models = jax.tree.leaves(trained.params)[0].shape[0]
-        if not 0 <= seed_index < num_models:
-            raise ValueError(f"seed_index: expected 0 to {num_models - 1}, got {seed_index}")
         self._program, self._vocabulary = trained.program, trained.vocabulary
-        self._params = jax.tree.map(lambda leaf: leaf[seed_index], trained.params)
+        self._params = params_of_seed(trained.params, seed_index)
         self._memory: Any = None
         self.image: np.ndarray | None = None
 

@@ -179,6 +179,22 @@ def over_seeds(fn: Callable[[PyTree, Any], PyTree]) -> Callable[[PyTree, Any], P
     return lifted
 
 
+def params_of_seed(params: PyTree, index: int) -> PyTree:
+    """The parameters of one of the models that were trained together.
+
+    Args:
+        params: leaves lead with the models.
+        index: which of them.
+
+    Raises:
+        ValueError: if there is no such model.
+    """
+    num_models = jax.tree.leaves(params)[0].shape[0]
+    if not 0 <= index < num_models:
+        raise ValueError(f"seed_index: expected 0 to {num_models - 1}, got {index}")
+    return jax.tree.map(lambda leaf: leaf[index], params)
+
+
 def _optimizer(config: AnsweringConfig, steps: int) -> optax.GradientTransformation:
     if config.optimizer == "sgd":
         return optax.sgd(config.learning_rate)

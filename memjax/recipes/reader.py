@@ -16,6 +16,7 @@ from memjax.data.ptb import END
 from memjax.models import LanguageModel
 from memjax.nn import LSTMN
 from memjax.recipes.language import TrainedLanguageModel, load_language_model
+from memjax.recipes.program import params_of_seed
 from memjax.recipes.reading import like_lengths
 from memjax.training import with_params
 from memjax.typing import NUM_SPECIAL, Array
@@ -47,7 +48,10 @@ class Reader:
 
     Args:
         trained: trained language models.
-        number: which of them, in the order of the seeds.
+        seed_index: which of them, in the order of the seeds.
+
+    Raises:
+        ValueError: if there is no such model.
 
     Example:
         >>> import tempfile
@@ -63,21 +67,21 @@ class Reader:
         ('the', '<unknown>', 'sat', '<eos>')
     """
 
-    def __init__(self, trained: TrainedLanguageModel, number: int = 0):
-        params = jax.tree.map(lambda leaf: leaf[number], trained.params)
-        self.model: LanguageModel = with_params(trained.program.model, params)
+    def __init__(self, trained: TrainedLanguageModel, seed_index: int = 0):
+        self.model: LanguageModel = with_params(trained.program.model, params_of_seed(trained.params, seed_index))
         self.vocabulary = trained.vocabulary
         (self._end,) = self.vocabulary.encode([END])
 
     @classmethod
-    def load(cls, folder: Path | str) -> "Reader":
-        """Loads the first model of a run folder.
+    def load(cls, folder: Path | str, seed_index: int = 0) -> "Reader":
+        """Loads a model of a run folder.
 
         Raises:
             RunError: if there is no run or no checkpoint, or the run is none of a language model.
+            ValueError: if the run has no such model.
             DataError: if a file is damaged.
         """
-        return cls(load_language_model(Path(folder)))
+        return cls(load_language_model(Path(folder)), seed_index)
 
     def generate(
         self, prompt: str = "", *, max_words: int = 30, temperature: float = 1.0, top_k: int = 0, seed: int = 0
