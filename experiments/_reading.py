@@ -10,7 +10,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from experiments.common import Rows, spread
+from experiments.common import Rows, is_begun, spread
 from memjax.recipes import LabellingConfig, progress, train_labeller
 from memjax.recipes.config import Config
 from memjax.typing import PyTree
@@ -100,7 +100,7 @@ def labelling(
     """
     run = run_folder(folder, name)
     with progress(name) as report:
-        trained = train_labeller(config, seeds=tuple(range(seeds)), folder=run, resume=run.exists(), report=report)
+        trained = train_labeller(config, seeds=tuple(range(seeds)), folder=run, resume=is_begun(run), report=report)
     epochs = read_epochs(run)
     words = sum(len(words) for words in config.corpus.texts("train").words())
     valid = np.array([epoch["valid"] for epoch in epochs])  # [epochs, seeds]

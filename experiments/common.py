@@ -23,6 +23,11 @@ from memjax.training.checkpoints import describe_difference
 from memjax.training.files import read_json, write_json, write_text
 
 
+def is_begun(run: Path) -> bool:
+    """Whether a folder holds a run to go on with, not just what a start that was killed had made."""
+    return (run / "config.json").exists()
+
+
 class Rows:
     """The rows of a table, each measured once and kept in `results.json` with what made it.
 
@@ -32,7 +37,7 @@ class Rows:
         shared: what all rows have in common: seeds, variant of the corpus.
 
     Raises:
-        RunError: if the folder holds results under another `shared`.
+        RunError: if the folder holds results under another `shared`, or a run that is no table.
     """
 
     def __init__(self, folder: Path, flags: Any, shared: dict[str, Any]):
@@ -40,6 +45,10 @@ class Rows:
         self._path = folder / "results.json"
         folder.mkdir(parents=True, exist_ok=True)
         self._content: dict[str, Any] = {"shared": shared, "rows": {}}
+        if is_begun(folder) and "config" in read_json(folder / "config.json"):
+            raise RunError(
+                f"{folder}: expected the folder of a table, found a run of `memjax train`; name another --folder"
+            )
         if self._path.exists():
             self._content = read_json(self._path)
             self._refuse("the folder", self._content["shared"], shared)
@@ -172,7 +181,10 @@ def run(main: Callable[[Any], None], config: type, doc: str | None) -> None:
     except ImportError:
         raise SystemExit("experiments need the extra `app`: pip install 'memjax[app]'") from None
     try:
-        main(tyro.cli(config, description=doc))
+        flags = tyro.cli(config, description=doc)
+        if getattr(flags, "seeds", 1) < 1:
+            raise ValueError(f"seeds: expected an integer of at least 1, got {flags.seeds}")
+        main(flags)
     except (DataError, RunError, ValueError, ImportError, OSError) as error:
         raise SystemExit(f"error: {error}") from None
     except KeyboardInterrupt:

@@ -76,7 +76,7 @@ def _measure(config: Config, name: str, settings: DialogConfig) -> dict[str, Any
     run = config.folder / "rows" / name.replace(" | ", "-")
     group = tuple(range(config.seeds))
     with progress(name) as report:
-        trained = train_dialogs(settings, seeds=group, folder=run, resume=run.exists(), report=report)
+        trained = train_dialogs(settings, seeds=group, folder=run, resume=common.is_begun(run), report=report)
     splits = ["valid"]
     if config.split == "test":
         splits += ["test"] + ["oov"] * (settings.corpus.task != 6)

@@ -34,7 +34,7 @@ PAPER = {"pixels": ("94", "94"), "CNN + MLP": ("63", "")}
 class Config:
     """Questions about images."""
 
-    folder: Path = Path("runs/images")
+    folder: Path = Path("runs/images_table")
     """The run folder; rows that it holds already are not measured again."""
     split: Literal["valid", "test"] = "test"
     """What is measured."""
@@ -75,7 +75,7 @@ def _measure(config: Config, name: str, settings: ImageConfig) -> dict[str, Any]
     """Trains one seed, or goes on with training it, and measures it."""
     run = config.folder / "rows" / re.sub(r"[^a-z0-9]+", "-", name.lower()) / str(settings.seed)
     with progress(f"{name}, seed {settings.seed}") as report:
-        trained = train_images(settings, folder=run, resume=run.exists(), report=report)
+        trained = train_images(settings, folder=run, resume=common.is_begun(run), report=report)
     return {
         **trained.evaluate(settings.corpus.scenes(config.split)),
         "valid": json.loads((run / "results.json").read_text())["valid"],

@@ -73,7 +73,9 @@ def _measure(config: Config, name: str, settings: LanguageConfig) -> dict[str, A
         title = f"{name}, seed {seed}"
         run = _reading.run_folder(config.folder, title)
         with progress(title) as report:
-            trained = train_language_model(settings, seeds=(seed,), folder=run, resume=run.exists(), report=report)
+            trained = train_language_model(
+                settings, seeds=(seed,), folder=run, resume=common.is_begun(run), report=report
+            )
         results["perplexity"] += trained.evaluate(sentences)["perplexity"]
         runs.append(_reading.read_epochs(run))
         results["valid"].append(round(float(np.exp(min(epoch["valid"][0] for epoch in runs[-1]))), 4))

@@ -78,10 +78,10 @@ def integers(name: str, array: Any) -> None:
         raise ValueError(f"{name}: expected integers, got dtype {jnp.result_type(array)}; encode words first")
 
 
-def floats(name: str, array: Any) -> None:
-    """Raises `ValueError` unless `array` holds floats."""
+def floats(name: str, array: Any, hint: str = "embed token ids first") -> None:
+    """Raises `ValueError` unless `array` holds floats; `hint` says what to do."""
     if not jnp.issubdtype(jnp.result_type(array), jnp.floating):
-        raise ValueError(f"{name}: expected floats, got dtype {jnp.result_type(array)}; embed token ids first")
+        raise ValueError(f"{name}: expected floats, got dtype {jnp.result_type(array)}; {hint}")
 
 
 def sequences(name: str, inputs: Any, features: int, lengths: Any = None) -> tuple[int, int, Any]:

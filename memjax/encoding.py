@@ -223,7 +223,7 @@ def grid_slots(grid: Array, span: float = 1.0) -> Array:
         `[R C, D + 2]`, row after row: features, then x and y of the cell's centre.
 
     Raises:
-        ValueError: if `grid` has another rank.
+        ValueError: if `grid` has another rank or does not hold floats.
 
     Example:
         >>> grid_slots(jnp.array([[[7.0], [8.0]]]))
@@ -234,6 +234,7 @@ def grid_slots(grid: Array, span: float = 1.0) -> Array:
     Departs from the paper: it does not state the scale of the coordinates.
     """
     _checks.rank("grid", grid, 3, "[R, C, D]")
+    _checks.floats("grid", grid, "encode the image first")
     rows, columns = grid.shape[:2]
     y, x = ((span * ((2 * jnp.arange(size) + 1) / size - 1)).astype(grid.dtype) for size in (rows, columns))
     places = jnp.stack([jnp.tile(x, rows), jnp.repeat(y, columns)], axis=1)  # [R C, 2]
@@ -293,12 +294,13 @@ def slot_memory(slots: Array, values: Array | None = None) -> Memory:
         A memory of N slots, none of them empty.
 
     Raises:
-        ValueError: if `slots` has another rank.
+        ValueError: if `slots` has another rank or no rows.
 
     Example:
         >>> slot_memory(jnp.ones((2, 3))).times
         Array([0, 1], dtype=int32)
     """
     _checks.rank("slots", slots, 2, "[N, D]")
+    _checks.positive("slots: rows", slots.shape[0])
     values = slots if values is None else values
     return write_many(empty(slots.shape[0], slots[0], values[0]), slots, values)

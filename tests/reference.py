@@ -824,16 +824,16 @@ def response_scores(
 # Images: Santoro et al. 2017 (Relation Networks).
 
 
-def grid_slots(grid):
-    """Features of each cell, and its place in [-1, 1]."""
+def grid_slots(grid, span=1):
+    """Features of each cell, and its place in [-span, span]."""
     rows, columns, size = grid.shape
     slots = np.zeros((rows * columns, size + 2))
     for row in range(rows):
         for column in range(columns):
             slot = slots[row * columns + column]
             slot[:size] = grid[row, column]
-            slot[size] = (column + 0.5) / columns * 2 - 1
-            slot[size + 1] = (row + 0.5) / rows * 2 - 1
+            slot[size] = span * ((column + 0.5) / columns * 2 - 1)
+            slot[size + 1] = span * ((row + 0.5) / rows * 2 - 1)
     return slots
 
 

@@ -377,7 +377,7 @@ def test_an_image_fades_where_a_hop_did_not_look():
     weights = np.zeros((2, 8, 8))
     weights[0, 2, 5], weights[1] = 0.8, 1 / 64
     image = np.random.default_rng(0).integers(0, 256, (75, 75, 3), np.uint8)
-    figure = plots.image_hops(image, Sight("what $x$ is it?", "circle", {"circle": 1.0}, weights))
+    figure = plots.image_hops(image, Sight("what $x$ is it?", "circle", {"circle": 1.0}, weights, 10))
     draw(figure)
     plain, first, second = figure.axes
     assert len(plain.images) == 1
@@ -389,7 +389,7 @@ def test_an_image_fades_where_a_hop_did_not_look():
 
 
 def test_images_and_hops_that_cannot_be_drawn():
-    sight = Sight("?", "yes", {"yes": 1.0}, np.zeros((0, 8, 8)))
+    sight = Sight("?", "yes", {"yes": 1.0}, np.zeros((0, 8, 8)), 10)
     with pytest.raises(ValueError, match="sight: expected hops to draw, got none; a model without a memory"):
         plots.image_hops(np.zeros((75, 75, 3), np.uint8), sight)
     with pytest.raises(ValueError, match=r"image: expected shape \[R, C, 3\], got \(75, 75\)"):

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from memjax.cli.pictures import save_picture
 from memjax.errors import DataError
 from memjax.recipes import (
     Answerer,
@@ -67,7 +68,7 @@ def converse(answerer: Answerer, lines: Iterable[str], picture: Path | None = No
             if picture is not None and reply.statements:
                 from memjax import plots
 
-                plots.hop_scores(line, reply).savefig(picture, dpi=120)
+                save_picture(picture, plots.hop_scores(line, reply))
                 yield f"     drawn in {picture}"
         else:
             try:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from memjax import plots
 from memjax.cli.ask import show
+from memjax.cli.pictures import save_picture
 from memjax.errors import RunError
 from memjax.recipes import Answerer, AnsweringConfig, Simulation, load_splits, load_test, progress, train
 from memjax.recipes.runs import open_run
@@ -73,6 +74,6 @@ def demo(folder: Path) -> None:
         console.print(f"[bold]{question}[/bold]")
         for line in show(reply):
             console.print(line, highlight=False)
-        plots.hop_scores(question, reply).savefig(folder / f"question_{number}.png", dpi=120)
+        save_picture(folder / f"question_{number}.png", plots.hop_scores(question, reply))
     console.print(f"\nThe scores of each hop are drawn in {folder}/question_1.png to question_{len(QUESTIONS)}.png.")
     console.print(f"Talk to this model: {sys.argv[0]} ask {folder}   ({time.monotonic() - start:.0f} s)")

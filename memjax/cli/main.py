@@ -86,6 +86,8 @@ class Evaluate:
         elif isinstance(config, LabellingConfig):
             print_labels(self.split, evaluate_labeller(self.run_folder, self.split, self.data))
         elif isinstance(config, ImageConfig):
+            if self.data:
+                raise ValueError("data: expected none for a run over images, which are generated")
             print_scenes(self.split, evaluate_images(self.run_folder, self.split))
         else:
             print_accuracy(self.split, evaluate(self.run_folder, self.split, self.data))

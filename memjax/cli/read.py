@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from memjax.cli.pictures import save_picture
 from memjax.errors import DataError
 from memjax.recipes import Labeller, Reader
 
@@ -73,8 +74,7 @@ def plot(model: Reader | Labeller, sentence: str, layer: int, picture: Path) -> 
         if weights.inter is not None:
             across = weights.inter[min(layer, len(weights.inter)) - 1]
             drawn["-across"] = plots.attention_map(hypothesis, premise, across)
-    picture.parent.mkdir(parents=True, exist_ok=True)
     for name, figure in drawn.items():
         path = picture.with_stem(picture.stem + name)
-        figure.savefig(path, dpi=150)
+        save_picture(path, figure)
         yield path

@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images as files, and a conversation about one."""
 
+import io
 import sys
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from memjax.cli.ask import lines_to_answer
+from memjax.cli.pictures import save_picture
 from memjax.data import sort_of_clevr
 from memjax.errors import DataError
 from memjax.recipes import Observer, Sight
-from memjax.training.files import write_text
+from memjax.training.files import write_bytes, write_text
 
 HELP = "Ask about the image, one question a line, as: {}  Empty line or Ctrl-D: leave."
 
@@ -30,14 +33,15 @@ def read_image(path: Path) -> np.ndarray:
     """
     from PIL import Image, UnidentifiedImageError
 
+    bombs = (Image.DecompressionBombError, Image.DecompressionBombWarning)  # far more pixels than memory is for
     try:
-        with Image.open(path) as image:
+        with warnings.catch_warnings(action="error", category=bombs[1]), Image.open(path) as image:
             image.load()
             mode, size = image.mode, image.size
             pixels = np.asarray(image)
     except UnidentifiedImageError:
         raise DataError("expected an image, found something else; save it as PNG", path) from None
-    except (OSError, SyntaxError) as error:  # Pillow says so of a damaged PNG
+    except (OSError, SyntaxError, *bombs) as error:  # Pillow says so of a damaged PNG
         reason = (getattr(error, "strerror", None) or str(error)).lower()
         raise DataError(f"expected an image that can be read: {reason}", path) from None
     side = sort_of_clevr.SIZE
@@ -63,16 +67,24 @@ def draw(folder: Path, images: int, split: str, seed: int) -> list[Path]:
 
     Returns:
         The PNG files.
+
+    Raises:
+        ValueError: if there are not so many images.
     """
     from PIL import Image
 
-    scenes = sort_of_clevr.generate(seed, split, max(images, sort_of_clevr.NUM_IMAGES[split]))
+    most = sort_of_clevr.NUM_IMAGES[split]
+    if not 1 <= images <= most:
+        raise ValueError(f"images: expected 1 to {most}, as many as there are for {split!r}, got {images}")
+    scenes = sort_of_clevr.generate(seed, split)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for number in range(images):
         scene = scenes[number]
         path = folder / f"{split}_{number}.png"
-        Image.fromarray(scene.image).save(path)
+        encoded = io.BytesIO()
+        Image.fromarray(scene.image).save(encoded, format="PNG")
+        write_bytes(path, encoded.getvalue())
         lines = [f"{question}\t{answer}" for question, answer in zip(scene.questions, scene.answers, strict=True)]
         write_text(path.with_suffix(".txt"), "\n".join(lines) + "\n")
         paths.append(path)
@@ -82,10 +94,9 @@ def draw(folder: Path, images: int, split: str, seed: int) -> list[Path]:
 def show(sight: Sight) -> Iterator[str]:
     """The lines that show an answer, and where each hop looked most."""
     yield f"  -> {sight.answer}   ({100 * sight.probabilities[sight.answer]:.1f} %)"
-    stride = -(-sort_of_clevr.SIZE // sight.weights.shape[-1])
     for hop, weights in enumerate(sight.weights, start=1):
         row, column = np.unravel_index(weights.argmax(), weights.shape)
-        x, y = (min(stride * place + stride // 2, sort_of_clevr.SIZE - 1) for place in (column, row))
+        x, y = (min(sight.pixels * place + sight.pixels // 2, sort_of_clevr.SIZE - 1) for place in (column, row))
         yield f"     {hop}. looked most at x {x}, y {y}   (weight {weights.max():.2f})"
 
 
@@ -95,7 +106,7 @@ def converse(observer: Observer, lines: Iterable[str], picture: Path | None = No
     Args:
         observer: has seen an image.
         lines: questions.
-        picture: where to draw where each answer's hops looked.
+        picture: where to draw where each answer's hops looked; a model without hops draws nothing.
 
     Yields:
         What there is to print.
@@ -109,11 +120,10 @@ def converse(observer: Observer, lines: Iterable[str], picture: Path | None = No
             yield f"  ({error})"
             continue
         yield from show(sight)
-        if picture is not None and observer.image is not None:
+        if picture is not None and observer.image is not None and len(sight.weights):
             from memjax import plots
 
-            picture.parent.mkdir(parents=True, exist_ok=True)
-            plots.image_hops(observer.image, sight).savefig(picture, dpi=120)
+            save_picture(picture, plots.image_hops(observer.image, sight))
             yield f"     drawn in {picture}"
 
 

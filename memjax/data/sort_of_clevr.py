@@ -127,13 +127,13 @@ def generate(seed: int, split: str, num_images: int | None = None) -> Scenes:
     Args:
         seed: of the images; the splits of one seed differ.
         split: one of `SPLITS`.
-        num_images: M; as `NUM_IMAGES` by default.
+        num_images: M; as `NUM_IMAGES` by default. All are drawn together: fewer are not the first of more.
 
     Returns:
         The images and questions; the same ones for the same arguments.
 
     Raises:
-        ValueError: if there is no such split, the seed is negative, or `num_images` is below 1.
+        ValueError: if there is no such split, the seed is no integer of 32 bits, or `num_images` is below 1.
 
     Example:
         >>> scene = generate(0, "test", 1)[0]
@@ -148,8 +148,7 @@ def generate(seed: int, split: str, num_images: int | None = None) -> Scenes:
     equal are told apart, and whether a question can come twice.
     """
     _checks.one_of("split", split, SPLITS)
-    if seed < 0:
-        raise ValueError(f"seed: expected an integer of at least 0, got {seed}")
+    check_seed("seed", seed)
     count = NUM_IMAGES[split] if num_images is None else num_images
     _checks.positive("num_images", count)
     dice = _Dice(seed, SPLITS.index(split))
@@ -159,6 +158,12 @@ def generate(seed: int, split: str, num_images: int | None = None) -> Scenes:
     questions = np.concatenate([singles, relational + FIRST_RELATIONAL * len(COLOURS)], axis=1)
     answers, supports = _answer(centers, shapes, questions)
     return Scenes(_paint(centers, shapes), centers, shapes, questions, answers, supports)
+
+
+def check_seed(name: str, seed: int) -> None:
+    """Raises `ValueError` unless a seed is an integer from 0 to 2**32 - 1: others could draw the same images."""
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**32:
+        raise ValueError(f"{name}: expected an integer from 0 to 2**32 - 1, got {seed!r}")
 
 
 def question_number(text: str) -> int:

@@ -78,21 +78,32 @@ class SceneReader(nnx.Module):
 
     Args:
         num_words: W; ids are those of a vocabulary of W words.
+        slot_features: F, of a slot.
         features: D, of a query.
         encoder: from pixels to a grid of cells; None for scenes that are objects.
         param_dtype: of the parameters.
         rngs: random keys.
+
+    Raises:
+        ValueError: if `slot_features` is below 1, or not what the encoder makes: its features, x and y.
     """
 
     def __init__(
         self,
         num_words: int,
+        slot_features: int,
         features: int,
         *,
         encoder: ImageEncoder | None = None,
         param_dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
+        _weights.check_sizes(slot_features=slot_features)
+        if encoder is not None and slot_features != encoder.features + 2:
+            raise ValueError(
+                f"slot_features: expected {encoder.features + 2}, the encoder's features, x and y, got {slot_features}"
+            )
+        self.slot_features = slot_features
         self.words = Embedding(num_words, features, scale=1.0, param_dtype=param_dtype, rngs=rngs)
         self.question = _Affine(features, features, param_dtype, rngs)
         self.encoder = nnx.data(encoder)
@@ -102,12 +113,18 @@ class SceneReader(nnx.Module):
 
         Args:
             scene: an image `[H, W, channels]`, for `memjax.nn.ImageEncoder`; without an encoder the slots themselves,
-                `[N, F]`.
+                floats `[N, F]`.
 
         Returns:
             A memory of N slots `[F]`: its cells (`memjax.encoding.grid_slots`) or objects.
+
+        Raises:
+            ValueError: if the scene has another shape or dtype.
         """
-        return slot_memory(scene if self.encoder is None else grid_slots(self.encoder(scene), SPAN))
+        if self.encoder is not None:
+            return slot_memory(grid_slots(self.encoder(scene), SPAN))
+        _checks.floats("scene", scene, "describe each object by floats, as memjax.encoding.object_slots does")
+        return slot_memory(scene)
 
     def embed(self, question: Array) -> Array:
         """Encodes a question.
@@ -117,6 +134,9 @@ class SceneReader(nnx.Module):
 
         Returns:
             `[D]`.
+
+        Raises:
+            ValueError: if `question` has another rank.
         """
         _checks.rank("question", question, 1, "[S]")
         return jax.nn.relu(self.question(self.words(question).sum(0)))
@@ -124,6 +144,13 @@ class SceneReader(nnx.Module):
     def read(self, query: Array, memory: Memory) -> SceneAnswer:
         """Answers a question from a memory."""
         raise NotImplementedError
+
+    def _check_slots(self, memory: Memory) -> None:
+        """Raises `ValueError` unless slots have F features."""
+        if jnp.shape(memory.values)[1:] != (self.slot_features,):
+            raise ValueError(
+                f"memory: expected values of shape [N, {self.slot_features}], got {jnp.shape(memory.values)}; use see"
+            )
 
     def __call__(self, question: Array, memory: Memory) -> SceneAnswer:
         """Answers a question.
@@ -183,10 +210,8 @@ class SceneMemNN(SceneReader):
         param_dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
-        _weights.check_sizes(
-            num_answers=num_answers, slot_features=slot_features, hops=hops, score_features=score_features
-        )
-        super().__init__(num_words, features, encoder=encoder, param_dtype=param_dtype, rngs=rngs)
+        _weights.check_sizes(num_answers=num_answers, hops=hops, score_features=score_features)
+        super().__init__(num_words, slot_features, features, encoder=encoder, param_dtype=param_dtype, rngs=rngs)
         self.hops = nnx.List(_Hop(slot_features, features, score_features, param_dtype, rngs) for _ in range(hops))
         self.hidden = _Affine(features, 2 * features, param_dtype, rngs)
         self.answers = _Affine(2 * features, num_answers, param_dtype, rngs)
@@ -200,7 +225,11 @@ class SceneMemNN(SceneReader):
 
         Returns:
             Scores of the answers, and where each hop looked.
+
+        Raises:
+            ValueError: if slots have other features.
         """
+        self._check_slots(memory)
         places = jnp.eye(memory.num_slots, dtype=memory.keys.dtype)  # a slot's weight is what is read of its place
         hops = soft_hops(
             {"state": query, "read": jnp.zeros_like(memory.values[0]), "before": jnp.zeros_like(places[0])},
@@ -256,13 +285,8 @@ class SceneMLP(SceneReader):
         param_dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
-        _weights.check_sizes(
-            num_answers=num_answers,
-            num_slots=num_slots,
-            slot_features=slot_features,
-            hidden_features=hidden_features,
-        )
-        super().__init__(num_words, features, encoder=encoder, param_dtype=param_dtype, rngs=rngs)
+        _weights.check_sizes(num_answers=num_answers, num_slots=num_slots, hidden_features=hidden_features)
+        super().__init__(num_words, slot_features, features, encoder=encoder, param_dtype=param_dtype, rngs=rngs)
         self.num_slots = num_slots
         # Two maps, one of what was seen and one of the question, so that an image is mapped once for all questions.
         self.of_slots = _Affine(num_slots * slot_features, hidden_features, param_dtype, rngs)
@@ -281,8 +305,9 @@ class SceneMLP(SceneReader):
             Scores of the answers.
 
         Raises:
-            ValueError: if the memory has another number of slots.
+            ValueError: if the memory has another number of slots, or slots have other features.
         """
+        self._check_slots(memory)
         if memory.num_slots != self.num_slots:
             raise ValueError(f"memory: expected {self.num_slots} slots, got {memory.num_slots}")
         slots = jnp.where(valid(memory)[:, None], memory.values, jnp.zeros((), memory.values.dtype))

@@ -34,7 +34,8 @@ class ImageEncoder(nnx.Module):
         ((8, 8, 32), 8)
 
     Reference: Santoro et al. 2017 (Relation Networks), section 4.
-    Departs from the paper: kernels, strides and features, which are chosen for a CPU; no batch normalization.
+    Departs from the paper: kernels, strides and features, which are chosen for a CPU; no batch normalization. Windows
+    whose side is a multiple of their stride begin at whole strides from the image's corner; others are centred.
     """
 
     def __init__(

@@ -30,7 +30,7 @@ def image_hops(image: ArrayLike, sight: Sight) -> "Figure":
         ValueError: if the image has another shape, or no hop looked at it.
 
     Example:
-        >>> sight = Sight("is the red object on the left?", "yes", {"yes": 1.0}, np.full((2, 8, 8), 1 / 64))
+        >>> sight = Sight("is the red object on the left?", "yes", {"yes": 1.0}, np.full((2, 8, 8), 1 / 64), 10)
         >>> len(image_hops(np.zeros((75, 75, 3), np.uint8), sight).axes)
         3
     """
@@ -50,8 +50,9 @@ def image_hops(image: ArrayLike, sight: Sight) -> "Figure":
             axis.set_title("image", fontsize=10)
             continue
         weights = sight.weights[place - 1]
-        side = -(-rows // len(weights))  # pixels of a cell; the last ones may lie beyond the edge
-        veil = np.kron(weights, np.ones((side, side)))[:rows, :columns]
+        veil = np.kron(weights, np.ones((sight.pixels, sight.pixels)))[
+            :rows, :columns
+        ]  # cells may reach beyond the edge
         veil = 0.85 * (1 - veil / max(float(veil.max()), 1e-9))
         dark = np.zeros((rows, columns, 4))
         dark[..., 2], dark[..., 3] = 0.15, veil

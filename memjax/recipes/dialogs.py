@@ -208,10 +208,10 @@ def train_dialogs(
         types=config.corpus.restaurants().types() if config.match else {},
         num_places=min(-(-longest // 32) * 32, MAX_PLACES),
     )
+    program = build_dialog_program(config, vocabulary, choices)
     run = start_run(config, seeds, vocabulary, folder, resume, overwrite)
     if run is not None:
         _keep_choices(run, choices)
-    program = build_dialog_program(config, vocabulary, choices)
     encoder = data.DialogEncoder(vocabulary, choices.candidates, choices.types)
     course = _course(config, program, encode_dialogs(encoder, dialogs), encode_dialogs(encoder, valid))
     params = fit_course(course, config, seeds, run, tensorboard, report)

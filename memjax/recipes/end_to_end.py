@@ -103,12 +103,15 @@ def train_end_to_end(
     steps = num_steps(sizes, config.batch_size)
     longest = max(len(data.tokenize(text)) for part in _parts(splits.train) for one in part for text in one.statements)
     program = build_end_to_end(config, splits.vocabulary.num_words, longest, steps)
+    if config.linear_start == "validation" and not splits.valid:
+        raise ValueError("valid_part: expected validation questions for a linear start by validation, got none")
+    by = splits.train if config.select == "train" else splits.valid
+    if not by:
+        raise ValueError("select: expected 'train' where there are no validation questions, got 'valid'")
     run = start_run(config, seeds, splits.vocabulary, folder, resume, overwrite)
     corpus = _encode_all(program, config, splits.vocabulary, splits.train)
     valid = None
     if config.linear_start == "validation":
-        if not splits.valid:
-            raise ValueError("valid_part: expected validation questions for a linear start by validation, got none")
         [valid] = _encode_all(program, config, splits.vocabulary, splits.valid)
     course = _Course(program, valid, config.batch_size, sizes)
     params = fit(course, config, seeds, corpus, run, tensorboard, report, steps=steps)
@@ -116,9 +119,6 @@ def train_end_to_end(
     def evaluate(examples: Told) -> dict[str, list[float]]:
         return _evaluate(program, params, config, splits.vocabulary, examples)
 
-    by = splits.train if config.select == "train" else splits.valid
-    if not by:
-        raise ValueError("select: expected 'train' where there are no validation questions, got 'valid'")
     chosen = int(np.argmax(evaluate(by)["accuracy"]))
     if run is not None:
         keep_results(run, "model", lambda: {"restart": chosen, "longest": longest})

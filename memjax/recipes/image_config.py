@@ -21,6 +21,11 @@ class SortOfClevr:
     num_train: int = sort_of_clevr.NUM_IMAGES["train"]
     """Images to learn from; there are 200 more for validation and 200 for the test."""
 
+    def __post_init__(self) -> None:
+        """Checks what the images are drawn by."""
+        _checks.positive("num_train", self.num_train)
+        sort_of_clevr.check_seed("image_seed", self.image_seed)
+
     def scenes(self, split: str) -> sort_of_clevr.Scenes:
         """The images of a split: train, valid or test."""
         return sort_of_clevr.generate(self.image_seed, split, self.num_train if split == "train" else None)
@@ -64,7 +69,7 @@ class ImageConfig:
         _checks.one_of("input", self.input, INPUTS)
         _checks.one_of("model", self.model, SCENE_MODELS)
         _checks.at_least_zero("supports", self.supports)
-        if self.supports and self.hops < 2:
+        if self.model == "memory" and self.supports and self.hops < 2:
             raise ValueError(
                 f"supports: expected 0 with one hop, for there are two, got {self.supports}; pass --supports 0"
             )

@@ -13,14 +13,14 @@ import numpy as np
 import optax
 from flax import nnx
 
-from memjax import data
+from memjax import _checks, data
 from memjax.data import sort_of_clevr
 from memjax.encoding import object_slots
 from memjax.errors import RunError
 from memjax.models import SceneAnswer, SceneMemNN, SceneMLP
 from memjax.nn import ImageEncoder
 from memjax.recipes.fit import ReportFn, check_options, check_seeds, fit, restore_params, start_run
-from memjax.recipes.image_config import ImageConfig, SortOfClevr
+from memjax.recipes.image_config import INPUTS, ImageConfig, SortOfClevr
 from memjax.recipes.program import over_seeds
 from memjax.recipes.runs import Run, keep_results, open_run
 from memjax.training import (
@@ -65,9 +65,11 @@ def question_vocabulary() -> data.Vocabulary:
     return data.Vocabulary.build(data.tokenize(question) for question in sort_of_clevr.QUESTIONS)
 
 
-def image_cells() -> int:
-    """Cells that a side of an image is divided in: each is a slot."""
-    return _encoder(jax.random.key(0)).cells(sort_of_clevr.SIZE)
+@functools.lru_cache(maxsize=1)
+def image_grid() -> tuple[int, int]:
+    """How many cells a side of an image is divided in, each of them a slot, and how many pixels a cell's side has."""
+    encoder = nnx.eval_shape(lambda: _encoder(jax.random.key(0)))
+    return encoder.cells(sort_of_clevr.SIZE), encoder.stride
 
 
 def _encoder(key: Array) -> ImageEncoder:
@@ -140,7 +142,14 @@ def encode_scenes(scenes: sort_of_clevr.Scenes, vocabulary: data.Vocabulary, inp
         scenes: with their questions.
         vocabulary: of the questions.
         input: "pixels" or "state".
+
+    Returns:
+        All scenes as one batch. A support is the cell in which its object's centre lies, or the object.
+
+    Raises:
+        ValueError: if there is no such input.
     """
+    _checks.one_of("input", input, INPUTS)
     texts = data.encode_sequences([data.tokenize(text) for text in sort_of_clevr.QUESTIONS], vocabulary)
     seen: Any = scenes.images
     supports = scenes.supports
@@ -150,8 +159,9 @@ def encode_scenes(scenes: sort_of_clevr.Scenes, vocabulary: data.Vocabulary, inp
         )
         seen = jax.vmap(describe, in_axes=(0, None, 0))(scenes.centers, jnp.arange(_COLOURS), scenes.shapes)
     else:
-        x, y = np.moveaxis(scenes.centers // _encoder(jax.random.key(0)).stride, 2, 0)
-        cells = y * image_cells() + x
+        cells_of_side, pixels = image_grid()
+        x, y = np.moveaxis(scenes.centers // pixels, 2, 0)
+        cells = y * cells_of_side + x
         supports = np.where(supports < 0, -1, cells[np.arange(len(scenes))[:, None, None], supports])
     return SceneBatch(
         scenes=jnp.asarray(seen),
@@ -228,6 +238,7 @@ def train_images(
         RunError: if `folder` is there already, or holds another run than the one to be resumed; or the loss is no
             longer finite.
         DataError: if a file in `folder` is damaged.
+        ImportError: if TensorBoard is asked for and not installed.
 
     Example:
         >>> corpus = SortOfClevr(num_train=8)
@@ -241,9 +252,9 @@ def train_images(
     check_options(folder, resume, overwrite, tensorboard)
     seeds = check_seeds((config.seed,) if seeds is None else tuple(seeds))
     vocabulary = question_vocabulary()
+    program = build_image_program(config, vocabulary, config.corpus.num_train)
     run = start_run(config, seeds, vocabulary, folder, resume, overwrite)
     corpus = encode_scenes(config.corpus.scenes("train"), vocabulary, config.input)
-    program = build_image_program(config, vocabulary, len(corpus))
     trained = TrainedImages(config, vocabulary, program, fit(program, config, seeds, corpus, run, tensorboard, report))
     if run is not None:
         keep_results(run, "valid", lambda: trained.evaluate(config.corpus.scenes("valid")))
@@ -280,6 +291,11 @@ def evaluate_images(folder: Path, split: str = "test") -> dict[str, list[float]]
 
     Returns:
         See `TrainedImages.evaluate`.
+
+    Raises:
+        RunError: if there is no run or no checkpoint, or the run is none over images.
+        DataError: if a file is damaged.
+        ValueError: if there is no such split.
     """
     run = open_run(folder)
     trained = _restore(run)

@@ -254,8 +254,8 @@ def train_key_value(
         raise ValueError(
             "questions: expected at least one whose answer the hash finds, got none; raise --frequent, or check files"
         )
-    run = start_run(config, seeds, encoder.vocabulary, folder, resume, overwrite)
     program = build_key_value_program(config, encoder, len(corpus))
+    run = start_run(config, seeds, encoder.vocabulary, folder, resume, overwrite)
     params = fit(program, config, seeds, corpus, run, tensorboard, report)
     return TrainedKeyValue(config, encoder, program, params, _entities(graph, questions))
 

@@ -203,10 +203,10 @@ def train_knowledge(
     graph = config.corpus.graph() if graph is None else graph
     questions = config.corpus.questions("train") if questions is None else questions
     encoder = FactEncoder(graph, config.bag, build_vocabulary(graph, questions, config.bag))
-    run = start_run(config, seeds, encoder.vocabulary, folder, resume, overwrite)
     facts, _ = encode_facts(encoder)
     corpus = encode_questions(encoder, facts, questions, config.supervision, config.corpus.hops)
     program = build_knowledge_program(config, encoder.vocabulary, graph.num_steps, len(corpus))
+    run = start_run(config, seeds, encoder.vocabulary, folder, resume, overwrite)
     params = fit(program, config, seeds, corpus, run, tensorboard, report)
     return TrainedKnowledge(config, encoder, program, params, _entities(graph, questions))
 

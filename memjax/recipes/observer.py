@@ -12,7 +12,7 @@ import numpy as np
 from memjax import data
 from memjax.data import sort_of_clevr
 from memjax.errors import RunError
-from memjax.recipes.images import TrainedImages, image_cells, load_images
+from memjax.recipes.images import TrainedImages, image_grid, load_images
 from memjax.recipes.program import params_of_seed
 
 
@@ -25,12 +25,14 @@ class Sight:
         answer: the most probable one.
         probabilities: of each answer.
         weights: of each cell of the image at each hop, `[P, R, C]`; P = 0 of a model without a memory.
+        pixels: of a side of a cell.
     """
 
     question: str
     answer: str
     probabilities: dict[str, float]
     weights: np.ndarray
+    pixels: int
 
 
 class Observer:
@@ -51,8 +53,10 @@ class Observer:
     def __init__(self, trained: TrainedImages, seed_index: int = 0):
         if trained.config.input != "pixels":
             raise RunError("input: expected a run on pixels to show images to, got one on 'state'; train another")
-        self._program, self._vocabulary = trained.program, trained.vocabulary
+        self._program = trained.program
         self._params = params_of_seed(trained.params, seed_index)
+        texts = data.encode_sequences([data.tokenize(each) for each in sort_of_clevr.QUESTIONS], trained.vocabulary)
+        self._texts = jnp.asarray(texts.tokens)
         self._memory: Any = None
         self.image: np.ndarray | None = None
 
@@ -62,6 +66,7 @@ class Observer:
 
         Raises:
             RunError: if there is no run, no checkpoint in it, or it is none on pixels.
+            DataError: if a file is damaged.
             ValueError: if the run has no such model.
         """
         return cls(load_images(Path(folder)), seed_index)
@@ -97,16 +102,16 @@ class Observer:
         Raises:
             ValueError: if it is none of them, or no image was seen.
         """
-        text = sort_of_clevr.QUESTIONS[sort_of_clevr.question_number(question)]
+        number = sort_of_clevr.question_number(question)
         if self._memory is None:
             raise ValueError("image: expected one to answer from, got none; call see first")
-        texts = data.encode_sequences([data.tokenize(each) for each in sort_of_clevr.QUESTIONS], self._vocabulary)
-        tokens = jnp.asarray(texts.tokens[sort_of_clevr.QUESTIONS.index(text)])
-        answered = self._program.ask(self._params, tokens, self._memory)
+        answered = self._program.ask(self._params, self._texts[number], self._memory)
+        cells, pixels = image_grid()
         shares = np.asarray(jax.nn.softmax(answered.scores))
         return Sight(
-            question=text,
+            question=sort_of_clevr.QUESTIONS[number],
             answer=sort_of_clevr.ANSWERS[int(shares.argmax())],
             probabilities=dict(zip(sort_of_clevr.ANSWERS, shares.tolist(), strict=True)),
-            weights=np.asarray(answered.weights).reshape(-1, image_cells(), image_cells()),
+            weights=np.asarray(answered.weights).reshape(-1, cells, cells),
+            pixels=pixels,
         )

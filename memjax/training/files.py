@@ -10,15 +10,20 @@ from memjax.errors import DataError
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file; a reader, or a killed run, never sees half of it.
+    """Writes a text file in UTF-8, as `write_bytes`."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file; a reader, or a killed run, never sees half of it.
 
     Args:
         path: the file; replaced if it is there.
-        text: its whole content.
+        content: the whole of it.
     """
     partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
+    with partial.open("wb") as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)

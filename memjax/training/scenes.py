@@ -69,18 +69,18 @@ def answer_scenes(model: Any, batch: SceneBatch) -> SceneAnswer:
 
 
 def make_scene_loss(supports: float = 0.0) -> ModelLossFn:
-    """Makes the loss: the mean of -log p(answer), and of -log of the weight of each known support at its hop.
+    """Makes the loss: the mean over questions of -log p(answer), and of -log of the weights of their known supports.
 
     Args:
-        supports: how much the supports count: 1 for strong supervision, 0 for answers alone. There are as many hops
-            as supports, or more; those of a model without hops do not count.
+        supports: how much the supports count: 1 for strong supervision, 0 for answers alone. The first hops read the
+            supports, one each; those of a model without hops do not count. A weight counts as 1e-6 more than it is.
 
     Returns:
         `fn(model, batch, key) -> (loss, metrics)` over a `SceneBatch`; the metrics are the shares of right answers,
-        `relational` and `single`.
+        `relational` and `single`, 0 where there are no questions of that sort.
 
     Raises:
-        ValueError: if `supports` is negative.
+        ValueError: if `supports` is negative; or, from the loss, if a question has more supports than there are hops.
 
     Reference: Weston et al. 2015, section 3.1, where supports are given in training.
     Departs from the paper: the weights of soft hops, in place of a margin between scores.
@@ -91,14 +91,17 @@ def make_scene_loss(supports: float = 0.0) -> ModelLossFn:
         answered = answer_scenes(model, batch)
         scores = answered.scores.astype(jnp.float32)
         loss = optax.softmax_cross_entropy_with_integer_labels(scores, batch.answers).mean()
-        if supports and answered.weights.shape[2]:
+        hops, asked = answered.weights.shape[2], batch.supports.shape[2]
+        if supports and hops:
+            if hops < asked:
+                raise ValueError(f"supports: expected at most {hops}, one for each hop, got {asked}; add hops")
             weights = answered.weights[:, :, : batch.supports.shape[2]]  # [B, Q, P, N]
             right = jnp.take_along_axis(weights, jnp.maximum(batch.supports, 0)[..., None], axis=3)[..., 0]
             known = batch.supports >= 0
             nats = -jnp.log(jnp.where(known, right, 1) + 1e-6)
             loss += supports * nats.sum() / batch.answers.size
         sums = _sums(answered, batch)
-        return loss, {name: sums[name] / sums[f"{name}_asked"] for name in ("relational", "single")}
+        return loss, {name: sums[name] / jnp.maximum(sums[f"{name}_asked"], 1) for name in ("relational", "single")}
 
     return loss_fn
 

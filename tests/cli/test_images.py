@@ -3,6 +3,8 @@
 
 import importlib
 import io
+import types
+import zlib
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from memjax.cli import main
 from memjax.data import sort_of_clevr
 from memjax.errors import DataError
+from memjax.recipes import Sight
 
 pytest.importorskip("tyro", reason="the extra `app` is not installed")
 pytest.importorskip("rich", reason="the extra `app` is not installed")
@@ -58,6 +61,10 @@ def test_files_that_are_no_image_to_ask_about(tmp_path):
     for name, image in made.items():
         image_lib.fromarray(image).save(tmp_path / name)
     (tmp_path / "text.png").write_text("no image")
+    bomb = bytearray((tmp_path / "size.png").read_bytes())
+    bomb[16:24] = (30000).to_bytes(4, "big") * 2  # width and height, as the header has them
+    bomb[29:33] = zlib.crc32(bomb[12:29]).to_bytes(4, "big")
+    (tmp_path / "bomb.png").write_bytes(bomb)
     (tmp_path / "half.png").write_bytes((tmp_path / "solid.png").read_bytes()[:3000])
     for name, message in {
         "size.png": r"expected 75 x 75 pixels, got 75 x 60; scale the image",
@@ -65,6 +72,7 @@ def test_files_that_are_no_image_to_ask_about(tmp_path):
         "clear.png": "got mode RGBA",
         "text.png": "expected an image, found something else; save it as PNG",
         "half.png": "expected an image that can be read",
+        "bomb.png": "expected an image that can be read: image size .* exceeds limit",
         "none.png": "expected an image that can be read: no such file",
     }.items():
         with pytest.raises(DataError, match=message):
@@ -93,7 +101,19 @@ def test_a_run_is_asked_about_an_image(capsys, monkeypatch, folder, tmp_path):
     assert code == 1 and "story, num_slots, data: expected none of them" in err
 
 
+def test_a_model_without_hops_draws_nothing(tmp_path):
+    see = importlib.import_module("memjax.cli.see")
+    sight = Sight("is the red object on the left?", "yes", {"yes": 1.0}, np.zeros((0, 8, 8)), 10)
+    observer = types.SimpleNamespace(ask=lambda line: sight, image=np.zeros((75, 75, 3), np.uint8))
+    shown = list(see.converse(observer, ["a?", "b?"], tmp_path / "hops.png"))
+    assert shown == ["  -> yes   (100.0 %)"] * 2 and not (tmp_path / "hops.png").exists()
+
+
 def test_flags_that_do_not_fit(capsys, tmp_path):
+    for images in ("0", "201"):
+        assert main(["draw", "--folder", str(tmp_path / "drawn"), "--images", images]) == 1
+        assert f"images: expected 1 to 200, as many as there are for 'test', got {images}" in capsys.readouterr().err
+    assert not (tmp_path / "drawn").exists()
     with pytest.raises(SystemExit):
         main(["train", "sort-of-clevr", "--run-folder", str(tmp_path / "run"), *SMALL, "--supports", "-1"])
     assert "supports: expected a number of at" in capsys.readouterr().err

@@ -10,6 +10,7 @@ from flax import nnx
 from memjax.encoding import slot_memory
 from memjax.memory import gather
 from memjax.models import SceneMemNN, SceneMLP
+from memjax.nn import ImageEncoder
 from memjax.training import SceneBatch, answer_scenes, make_scene_loss, measure_scenes
 
 QUESTION = jnp.array([2, 5, 0])
@@ -80,6 +81,31 @@ def test_sizes_are_checked():
         SceneMemNN(6, 10, 4, rngs=nnx.Rngs(0)).embed(QUESTION[None])
     with pytest.raises(ValueError, match="supports: expected a number of at least 0"):
         make_scene_loss(-1)
+    with pytest.raises(ValueError, match="slot_features: expected 34, the encoder's features, x and y, got 4"):
+        SceneMemNN(6, 10, 4, encoder=ImageEncoder(rngs=nnx.Rngs(0)), rngs=nnx.Rngs(0))
+
+
+def test_slots_of_another_kind_are_refused(model, slots):
+    with pytest.raises(ValueError, match="scene: expected floats, got dtype int32; describe each object"):
+        model.see(jnp.ones((5, 4), jnp.int32))
+    baseline = SceneMLP(6, 10, 5, 4, 8, rngs=nnx.Rngs(0))
+    for each in (model, baseline):
+        with pytest.raises(ValueError, match=r"memory: expected values of shape \[N, 4\], got \(5, 3\); use see"):
+            each(QUESTION, slot_memory(slots[:, :3]))
+
+
+def test_more_supports_than_hops_are_refused(model):
+    batch = SceneBatch(
+        scenes=jnp.ones((1, 5, 4)),
+        questions=jnp.zeros((1, 2), jnp.int32),
+        answers=jnp.zeros((1, 2), jnp.int32),
+        supports=jnp.zeros((1, 2, 3), jnp.int32),
+        texts=jnp.array([[2, 3]]),
+        relational=jnp.array([False]),
+    )
+    with pytest.raises(ValueError, match="supports: expected at most 2, one for each hop, got 3; add hops"):
+        jax.eval_shape(make_scene_loss(1.0), model, batch, None)
+    assert make_scene_loss(0.0)(model, batch, None)[1]["relational"] == 0  # no such question
 
 
 def test_loss_and_measures_are_those_of_a_loop(model, ask):

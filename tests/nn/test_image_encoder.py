@@ -46,7 +46,13 @@ def test_what_is_no_encoder_or_no_image():
 def test_cells_and_objects_are_slots_as_loops_make_them():
     rng = np.random.default_rng(2)
     grid = rng.standard_normal((3, 4, 2)).astype(np.float32)
-    np.testing.assert_allclose(encoding.grid_slots(jnp.asarray(grid)), reference.grid_slots(grid), rtol=1e-6)
+    for span in (1.0, 4.0):
+        found = encoding.grid_slots(jnp.asarray(grid), span)
+        np.testing.assert_allclose(found, reference.grid_slots(grid, span), rtol=1e-6)
+    with pytest.raises(ValueError, match="grid: expected floats, got dtype int32; encode the image first"):
+        encoding.grid_slots(jnp.zeros((2, 2, 1), jnp.int32))
+    with pytest.raises(ValueError, match="slots: rows: expected an integer of at least 1, got 0"):
+        encoding.slot_memory(jnp.zeros((0, 3)))
     places, colours, shapes = rng.integers(0, 9, (5, 2)), rng.integers(0, 4, 5), rng.integers(0, 3, 5)
     sizes = {"size": 9, "num_colours": 4, "num_shapes": 3}
     found = encoding.object_slots(*map(jnp.asarray, (places, colours, shapes)), **sizes)

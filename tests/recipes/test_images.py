@@ -23,7 +23,7 @@ from memjax.recipes import (
     train_images,
 )
 from memjax.recipes.config import from_json, to_json
-from memjax.recipes.images import build_image_program, encode_scenes, image_cells, question_vocabulary
+from memjax.recipes.images import build_image_program, encode_scenes, image_grid, question_vocabulary
 
 SMALL = SortOfClevr(num_train=24)
 STATE = ImageConfig(SMALL, input="state", hops=2, features=16, score_features=8, batch_size=8, epochs=2)
@@ -92,11 +92,18 @@ def test_a_run_is_kept_measured_and_used(run):
         observer.see(scene.image)
         for question, answer in zip(scene.questions, scene.answers, strict=True):
             sight = observer.ask(question.upper())
-            assert sight.question == question and sight.weights.shape == (1, image_cells(), image_cells())
+            assert sight.question == question and sight.weights.shape == (1, *2 * image_grid()[:1])
             assert abs(sum(sight.probabilities.values()) - 1) < 1e-5
             right += sight.answer == answer
     first = dataclasses.replace(scenes, **{name: value[:5] for name, value in vars(scenes).items()})
     np.testing.assert_allclose(trained.evaluate(first)["accuracy"][0], right, atol=1e-3)
+
+
+def test_settings_that_will_not_do_leave_the_folder_alone(tmp_path):
+    for name, value in {"features": 0, "hops": 0}.items():
+        with pytest.raises(ValueError, match=f"{name}: expected an integer of at least 1"):
+            train_images(dataclasses.replace(STATE, supports=0.0, **{name: value}), folder=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_is_no_image_is_refused():
@@ -133,7 +140,7 @@ def test_supports_are_slots_of_objects_and_of_cells():
     for i, j in np.ndindex(4, 20):
         for hop, thing in enumerate(scenes.supports[i, j]):
             x, y = scenes.centers[i, thing] // 10
-            assert cells[i, j, hop] == (-1 if thing < 0 else y * image_cells() + x)
+            assert cells[i, j, hop] == (-1 if thing < 0 else y * image_grid()[0] + x)
 
 
 def test_configurations_are_checked_and_come_back():
@@ -149,6 +156,13 @@ def test_configurations_are_checked_and_come_back():
             dataclasses.replace(STATE, **{name: value})
     with pytest.raises(ValueError, match="supports: expected 0 with one hop, .* got 1; pass --supports 0"):
         dataclasses.replace(STATE, supports=1, hops=1)
+    assert dataclasses.replace(STATE, supports=1, hops=1, model="mlp").model == "mlp"  # has no hops
+    with pytest.raises(ValueError, match="num_train: expected an integer of at least 1, got 0"):
+        SortOfClevr(num_train=0)
+    with pytest.raises(ValueError, match=r"image_seed: expected an integer from 0 to 2\*\*32 - 1, got -1"):
+        SortOfClevr(image_seed=-1)
+    with pytest.raises(ValueError, match="input: expected one of .* did you mean 'state'"):
+        encode_scenes(sort_of_clevr.generate(0, "valid", 1), question_vocabulary(), "states")
 
 
 @pytest.mark.thorough

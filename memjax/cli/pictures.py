@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures as files."""
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from memjax.training.files import write_bytes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def save_picture(path: Path, figure: "Figure") -> None:
+    """Writes a figure, whole or not at all, and makes the folder that it goes to.
+
+    Args:
+        path: the file; its suffix says which format, PNG where it has none.
+        figure: of `memjax.plots`.
+
+    Raises:
+        ValueError: if there is no such format.
+    """
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=150, format=path.suffix[1:] or "png")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, drawn.getvalue())
