@@ -3,20 +3,17 @@
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from memjax.training.files import write_bytes
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
-
-def save_picture(path: Path, figure: "Figure") -> None:
+def save_picture(path: Path, figure: Any) -> None:
     """Writes a figure, whole or not at all, and makes the folder that it goes to.
 
     Args:
         path: the file; its suffix says which format, PNG where it has none.
-        figure: of `memjax.plots`.
+        figure: a matplotlib figure, of `memjax.plots`.
 
     Raises:
         ValueError: if there is no such format.
