@@ -100,6 +100,7 @@ def test_a_full_memory_is_a_ring_and_forgets_the_oldest():
     )
 
 
+@pytest.mark.thorough
 def test_empty_slots_and_places_change_nothing_in_value_and_gradient():
     net, question = model(nil_slots=4), jnp.asarray(QUESTION)
     memory = told(net, STORY, 5)

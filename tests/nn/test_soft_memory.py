@@ -46,6 +46,7 @@ def test_hops_are_those_of_the_equations():
         np.testing.assert_allclose(found[row], by_hand(made, np.asarray(INPUTS[row])), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_windows_and_single_steps_are_the_whole():
     made = core()
     whole, (latest,) = made(INPUTS, return_tape=True)
@@ -61,6 +62,7 @@ def test_windows_and_single_steps_are_the_whole():
     np.testing.assert_allclose(jnp.stack(found, 1), whole, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.thorough
 def test_padding_changes_nothing():
     made, lengths = core(), jnp.array([3, 5])
     hidden, (tape,) = made(INPUTS, lengths, return_tape=True)
@@ -76,6 +78,7 @@ def test_padding_changes_nothing():
     assert not beyond[0, 3:].any() and not beyond[1, 5:].any() and beyond[0, :3].any()
 
 
+@pytest.mark.thorough
 def test_a_language_model_over_the_latest_words():
     model = LanguageModel(6, 2 * D, D, core="memn2n", num_layers=P, span=N, rngs=nnx.Rngs(1))
     tokens = jnp.array([[2, 3, 4, 5, 2, 3]])

@@ -116,6 +116,7 @@ def test_commands(reference, tmp_path, capsys):
     assert "-> " in out and "1. Fred went to the kitchen." in out
 
 
+@pytest.mark.thorough
 def test_answers_with_the_restart_that_was_chosen(reference):
     trained = load_end_to_end(reference)
     answerer = Answerer(trained)

@@ -70,6 +70,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path):
     assert len((tmp_path / "cut" / "metrics.jsonl").read_text().splitlines()) == 2
 
 
+@pytest.mark.thorough
 def test_objects_are_trained_on_and_measured():
     trained = train_images(dataclasses.replace(STATE, hops=1, supports=0.0, epochs=1))
     found = trained.evaluate(sort_of_clevr.generate(0, "valid", 20))

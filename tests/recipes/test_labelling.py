@@ -55,6 +55,7 @@ def sentiment(**options):
     return SentimentConfig(SST(fine=False), **{**settings, "vectors": "glove", "batch_size": 2, **options})
 
 
+@pytest.mark.thorough
 def test_a_run_is_trained_kept_and_used(tmp_path, corpora):
     config = sentiment(tuning="frozen", file_words=1, epochs=20)
     trained = train_labeller(config, folder=tmp_path / "run")

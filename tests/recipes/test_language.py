@@ -63,6 +63,7 @@ def test_rate_and_best_follow_the_validation_text():
     assert rate.tolist() == [0.25, 0.5]
 
 
+@pytest.mark.thorough
 def test_a_run_is_trained_measured_and_loaded(text, tmp_path):
     config = dataclasses.replace(SMALL, corpus=TextFiles(text))
     told = []

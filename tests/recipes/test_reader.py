@@ -36,11 +36,13 @@ def test_it_goes_on_with_a_sentence(reader):
     assert len(one.split()) <= 10
 
 
+@pytest.mark.thorough
 def test_low_temperatures_and_the_best_word_alone_are_greedy(reader):
     cold = reader.generate(max_words=8, temperature=1e-4, seed=3)
     assert cold == reader.generate(max_words=8, top_k=1, seed=4)
 
 
+@pytest.mark.thorough
 def test_scores_are_those_of_the_model(reader):
     scored = reader.score("c A zebra")
     assert scored.words == ("c", "a", "<unk>", "<eos>")  # in lower case where only that is known

@@ -111,6 +111,7 @@ def test_gradients_equal_one_device_and_stay_divided(mesh):
     assert got[1].sharding.spec[0] == "slots" and expected[1].any()
 
 
+@pytest.mark.thorough
 def test_queries_of_a_vmap(mesh):
     memory = told()
     divided, run = search.shard_memory(mesh, "slots", memory), search.sharded(mesh, "slots", K, local=exact)
@@ -165,7 +166,7 @@ def test_writes_equal_one_device(mesh, name):
     assert not re.findall(rf"\[{FEW},{D}\]\S* all-gather", text)
 
 
-@pytest.mark.parametrize("name", ["next", "oldest", "least used"])
+@pytest.mark.parametrize("name", ["next", pytest.param("oldest", marks=pytest.mark.thorough), "least used"])
 def test_many_writes_equal_one_device(mesh, name):
     """More items than slots, some of them masked."""
     chooser, mask = CHOOSERS[name], jnp.arange(M) % 5 != 0

@@ -90,7 +90,7 @@ def test_a_batch_that_cannot_be_divided():
         corpus(16).shard(mesh, "slots")
 
 
-@pytest.mark.parametrize(("saved", "loaded"), [(8, 2), (8, 1), (1, 8)])
+@pytest.mark.parametrize(("saved", "loaded"), [(8, 2), pytest.param(8, 1, marks=pytest.mark.thorough), (1, 8)])
 def test_a_divided_memory_is_loaded_on_other_devices(tmp_path, saved, loaded):
     make = lambda: mm.empty(16, jnp.zeros(3), jnp.int32(0))  # noqa: E731
     draw = jax.random.normal(jax.random.key(0), (11, 3))

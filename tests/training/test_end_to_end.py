@@ -31,6 +31,7 @@ MODEL = MemN2N(5, 4, scale=0.5, rngs=nnx.Rngs(0))
 COUNTED = CountedStories.of(MODEL, BATCH)
 
 
+@pytest.mark.thorough
 def test_a_table_of_sentences_gives_what_a_memory_gives():
     found = answer_stories(MODEL, COUNTED)
     for row, slots in enumerate(BATCH.slots.tolist()):
@@ -42,6 +43,7 @@ def test_a_table_of_sentences_gives_what_a_memory_gives():
         np.testing.assert_allclose(found.hops.weights[row], alone.hops.weights, rtol=1e-5)
 
 
+@pytest.mark.thorough
 def test_the_loss_is_a_sum_and_an_answer_without_a_word_is_wrong_and_teaches_nothing():
     value, metrics = make_end_to_end_loss()(MODEL, COUNTED, jax.random.key(0))
     nats = -jax.nn.log_softmax(answer_stories(MODEL, COUNTED).scores)

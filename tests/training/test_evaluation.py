@@ -93,6 +93,7 @@ def test_right_means_every_word_and_supported_every_slot_in_order():
     assert first_only.supported.all(), "fewer supports than hops: only these must agree"
 
 
+@pytest.mark.thorough
 def test_adaptive_chains_must_stop_where_the_supports_end():
     model = MemNN(WORDS, 6, adaptive=True, hops=3, rngs=nnx.Rngs(5))
     nnx.update(model, jax.tree.map(lambda leaf: leaf * 10, nnx.state(model)))
