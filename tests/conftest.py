@@ -58,12 +58,33 @@ SLOW_EXAMPLES = {
     "memjax.training.state.make_step",
 }
 
+#: Variants of tests that take long to compile, of which another variant is always run.
+SLOW_VARIANTS = {
+    "test_a_search_of_one_hit_a_hop_is_enough[True-False]",
+    "test_a_wide_beam_finds_the_best_of_all_chains[False]",
+    "test_an_exported_program_returns_what_the_jitted_one_does[LSTMN train step]",
+    "test_equals_exact_search_of_the_probed_lists[True-11]",
+    "test_hops_and_words_are_those_of_the_equations[options8]",
+    "test_layers_equal_the_equations[True-True]",
+    "test_loss_and_gradient[settings0]",
+    "test_scores_follow_the_equations_at_each_hop[True]",
+    "test_step_by_step_equals_the_equations[False]",
+    "test_stopped_and_resumed[3]",
+    "test_the_loss_falls_to_zero_where_right_facts_win[softmax-hashed]",
+    "test_turns_score_as_one_at_a_time[age-2]",
+    "test_without_tolerance_several_chains_are_the_one[False]",
+    "test_writes_equal_one_device[auto-free]",
+    "test_writes_equal_one_device[auto-outside]",
+    "test_writes_equal_one_device[explicit-least used]",
+    "test_writes_equal_one_device[explicit-oldest]",
+}
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """What takes longest comes first, so that no worker is left alone with it."""
     for item in items:
-        if item.name in SLOW_EXAMPLES:
+        if item.name in SLOW_EXAMPLES | SLOW_VARIANTS:
             item.add_marker(pytest.mark.thorough)
     items.sort(key=lambda item: item.path.name != "test_devices.py")
 

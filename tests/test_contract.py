@@ -732,7 +732,7 @@ def test_jit_vmap_and_one_compilation(name):
     assert_close(batched, jax.tree.map(lambda *leaves: jnp.stack(leaves), *expected), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", quick(CASES))
 def test_bfloat16_stays_bfloat16(name):
     case = CASES[name]
     out = jax.eval_shape(case.call, *case.args(np.random.default_rng(1), jnp.bfloat16))

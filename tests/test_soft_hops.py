@@ -50,6 +50,7 @@ def slope(memory, query, where=None):
     )
 
 
+@pytest.mark.thorough
 def test_empty_slots_masked_slots_and_their_order_change_nothing():
     rng = np.random.default_rng(1)
     memory, query = a_memory(rng), jnp.asarray(rng.standard_normal(D), jnp.float32)

@@ -64,6 +64,7 @@ def test_log_probs_are_those_of_the_scores():
     assert LanguageModel(W, D, D, tied=True, rngs=nnx.Rngs(0)).projection is None
 
 
+@pytest.mark.thorough
 def test_dropout_wants_a_key_and_is_the_same_for_all_steps():
     model = make(core="lstm", dropout=0.5)
     np.testing.assert_array_equal(model.read(TOKENS)[0], make(core="lstm").read(TOKENS)[0])

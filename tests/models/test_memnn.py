@@ -248,6 +248,7 @@ def test_repeating_a_memory_that_cannot_be_found_twice_is_an_error():
         make_memnn_loss(short_chains="repeat")(model, batch, jax.random.key(0))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("options", [OPTIONS[2], pytest.param(OPTIONS[4], marks=pytest.mark.thorough)])
 def test_answers_are_the_same_over_any_search(options):
     model, _ = build(3, **options)

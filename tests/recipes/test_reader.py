@@ -53,6 +53,7 @@ def test_scores_are_those_of_the_model(reader):
     assert [each.words for each in reader.score_all(["a", "b b"])] == [("a", "<eos>"), ("b", "b", "<eos>")]
 
 
+@pytest.mark.thorough
 def test_attention_is_over_the_words_before(reader):
     words, maps = reader.attention("a b c")
     assert words == ("<eos>", "a", "b", "c") and maps.shape == (1, 4, 4)

@@ -323,6 +323,7 @@ def test_seeds_that_cannot_be(tmp_path, seeds):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.thorough
 def test_tensorboard(tmp_path):
     pytest.importorskip("tensorboardX", reason="the extra `tensorboard` is not installed")
     train(CONFIG, folder=tmp_path / "run", tensorboard=True)

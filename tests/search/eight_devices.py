@@ -93,6 +93,7 @@ def test_search_equals_one_device_ties_included(mesh, k, masks):
     assert gathered and max(gathered) == Q * S * min(k, N // S), "only the best of each device may travel"
 
 
+@pytest.mark.thorough
 def test_gradients_equal_one_device_and_stay_divided(mesh):
     rng = np.random.default_rng(2)
     memory = told()
@@ -166,6 +167,7 @@ def test_writes_equal_one_device(mesh, name):
     assert not re.findall(rf"\[{FEW},{D}\]\S* all-gather", text)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["next", pytest.param("oldest", marks=pytest.mark.thorough), "least used"])
 def test_many_writes_equal_one_device(mesh, name):
     """More items than slots, some of them masked."""

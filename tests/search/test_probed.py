@@ -66,6 +66,7 @@ def test_a_merged_tail_equals_lists_built_anew(written):
     assert sorted(merged.slots[: N - 2].tolist()) == sorted(built.index.slots[: N - 2].tolist())
 
 
+@pytest.mark.thorough
 def test_a_tail_of_one_is_merged_at_every_write_with_its_codes():
     keys = jnp.array([[1.0, 0.0], [0.0, 2.0], [3.0, 0.1]])
     memory = mm.empty(4, keys[0], jnp.int32(0))

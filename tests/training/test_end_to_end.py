@@ -65,6 +65,7 @@ def test_linear_hops_are_another_model():
     np.testing.assert_allclose([traced(True), traced(False)], [linear, plain], rtol=1e-5)
 
 
+@pytest.mark.thorough
 def test_blanks_make_statements_older_but_leave_their_order():
     ages = jnp.maximum(29 - jnp.arange(40), 0)  # 30 statements, and 10 empty slots
     jittered = jax.vmap(lambda key: insert_blanks(key, jnp.int32(30), ages, 0.1))(

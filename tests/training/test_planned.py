@@ -65,6 +65,7 @@ def test_planned_steps_are_steps():
     np.testing.assert_allclose(found["nats"], nats, rtol=1e-5)
 
 
+@pytest.mark.thorough
 def test_sums_over_a_plan_are_sums_over_the_text():
     batch, buckets, batches = corpus()
     run = jax.jit(make_planned_sums(lambda params, given: measure_language(MODEL, given), buckets.boundaries))

@@ -37,6 +37,7 @@ def test_a_right_sentence_holds_the_answer_and_no_other(sentence, answers, right
     assert is_right(jnp.array(sentence), jnp.array(answers), RIVALS) == right
 
 
+@pytest.mark.thorough
 def test_the_loss_is_that_of_the_network_and_of_the_reply_given_the_right_memories():
     batch = StoryBatch(
         sentences=jnp.array([[0, 0, 0], [2, 3, 0], [4, 5, 2], [6, 0, 0]]),
