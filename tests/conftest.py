@@ -86,7 +86,7 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.name in SLOW_EXAMPLES | SLOW_VARIANTS:
             item.add_marker(pytest.mark.thorough)
-    items.sort(key=lambda item: item.path.name != "test_devices.py")
+    items.sort(key=lambda item: item.path.name not in ("test_devices.py", "README.md"))
 
 
 @pytest.fixture(autouse=True)
