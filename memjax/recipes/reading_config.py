@@ -104,8 +104,9 @@ MEMN2N_LANGUAGE = LanguageConfig(
 #: For the best number that a model of this size reaches here.
 MODERN_LANGUAGE = LanguageConfig(
     features=300,
+    tape="carried",
     tied=True,
-    dropout=0.4,
+    dropout=0.5,
     word_dropout=0.1,
     optimizer="adam",
     learning_rate=0.003,
