@@ -14,7 +14,7 @@ import numpy as np
 from memjax import data
 from memjax.errors import RunError
 from memjax.recipes.config import Config
-from memjax.recipes.runs import Run, create_run, resume_run
+from memjax.recipes.runs import Run, alone, create_run, resume_run
 from memjax.training.metrics import JsonLinesWriter, MetricsWriter, TensorBoardWriter, summary_writer
 from memjax.typing import Array, PyTree
 
@@ -103,7 +103,7 @@ def fit(
         The parameters; leaves lead with R.
 
     Raises:
-        RunError: if the loss is no longer finite.
+        RunError: if the loss is no longer finite, or another process trains in the run folder.
     """
     state = program.init(jnp.asarray(seeds))
     if run is None:
@@ -111,6 +111,7 @@ def fit(
     if steps is None:
         steps = len(corpus) // min(config.batch_size, len(corpus))
     with contextlib.ExitStack() as stack:
+        stack.enter_context(alone(run.folder))
         checkpoints = stack.enter_context(contextlib.closing(run.checkpoints()))
         if checkpoints.step is not None:
             state = checkpoints.restore(state)

@@ -106,14 +106,14 @@ MODERN_LANGUAGE = LanguageConfig(
     features=300,
     tape="carried",
     tied=True,
-    dropout=0.5,
-    word_dropout=0.1,
+    dropout=0.35,
+    word_dropout=0.05,
     optimizer="adam",
-    learning_rate=0.003,
+    learning_rate=0.002,
     decay=0.5,
-    weight_decay=1e-3,
     clip_norm=1.0,
-    epochs=40,
+    batch_size=20,
+    epochs=25,
 )
 
 

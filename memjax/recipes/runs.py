@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The run folder: configuration, vocabulary, metrics, checkpoints, results."""
 
+import contextlib
 import dataclasses
+import fcntl
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -49,6 +52,33 @@ class Run:
         return Checkpoints(self.folder / "checkpoints", {**metadata, "vocabulary": self.vocabulary.hash}, read_only)
 
 
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keeps others from training in a run folder until the context ends; a kill ends it too.
+
+    Raises:
+        RunError: if a process trains there.
+
+    Example:
+        >>> import tempfile
+        >>> with alone(Path(tempfile.mkdtemp())):
+        ...     pass
+    """
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunError(
+                f"{folder}: expected a run that nobody trains, found a process that does; wait for its end or stop it"
+            ) from None
+        except OSError:
+            pass  # a file system without locks
+        yield
+    finally:
+        os.close(held)
+
+
 def _description(config: Config, seeds: tuple[int, ...]) -> dict[str, Any]:
     return {"config": config_lib.to_json(config), "seeds": list(seeds)}
 
@@ -63,16 +93,17 @@ def create_run(
     """Starts a run folder.
 
     Raises:
-        RunError: if the folder is there and `overwrite` is not asked for, or it is no run folder.
+        RunError: if the folder is there and `overwrite` is not asked for, it is no run folder, or somebody trains it.
     """
     if folder.exists() and (not folder.is_dir() or {path.name for path in folder.iterdir()} - _LEFT_BY_A_START):
         if not (folder / "config.json").is_file():
             raise RunError(f"{folder}: expected a run folder or none, found no config.json in it; name another folder")
         if not overwrite:
             raise RunError(f"{folder}: expected no such folder; go on with --resume, or replace it with --overwrite")
-        # config.json goes last: without it, what a kill leaves here would be no run folder.
-        for path in sorted(folder.iterdir(), key=lambda path: path.name == "config.json"):
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        with alone(folder):
+            # config.json goes last: without it, what a kill leaves here would be no run folder.
+            for path in sorted(folder.iterdir(), key=lambda path: path.name == "config.json"):
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "vocabulary.json", vocabulary.to_json())
     write_json(folder / "config.json", _description(config, seeds))

@@ -10,7 +10,7 @@ import pytest
 from memjax.data import Vocabulary
 from memjax.errors import DataError, RunError
 from memjax.recipes import ADAPTIVE, AnsweringConfig, Babi, BabiTasks, Simulation
-from memjax.recipes.runs import create_run, open_run, resume_run
+from memjax.recipes.runs import alone, create_run, open_run, resume_run
 
 CONFIG = AnsweringConfig(corpus=Simulation(difficulty=1), features=8, epochs=6)
 TASKS = AnsweringConfig(corpus=BabiTasks((1, 3), "en-10k"))
@@ -56,6 +56,13 @@ def test_a_run_is_replaced_when_asked(folder):
     create(folder, other, overwrite=True)
     assert open_run(folder).config == other
     assert sorted(path.name for path in folder.iterdir()) == ["config.json", "vocabulary.json"]
+
+
+def test_a_run_is_not_replaced_while_somebody_trains_it(folder):
+    with alone(folder), pytest.raises(RunError, match="nobody trains"):
+        create(folder, overwrite=True)
+    assert (folder / "metrics.jsonl").read_text() == "precious"
+    create(folder, overwrite=True)
 
 
 @pytest.mark.parametrize("overwrite", [False, True])

@@ -23,7 +23,7 @@ from memjax.data import Example, Vocabulary
 from memjax.errors import DataError, RunError
 from memjax.recipes import AnsweringConfig, Simulation, Splits, Trained, evaluate, load, load_splits, progress, train
 from memjax.recipes.program import build_program
-from memjax.recipes.runs import open_run
+from memjax.recipes.runs import alone, open_run
 
 fit_module = importlib.import_module("memjax.recipes.fit")
 
@@ -129,6 +129,11 @@ def test_the_run_folder(reference):
     assert saved_steps(reference)[-1] == STEPS * EPOCHS
     (accuracy,) = json.loads((reference / "results.json").read_text())["valid"]["accuracy"]
     assert 0 < accuracy <= 100
+
+
+def test_two_do_not_train_in_one_folder(copy):
+    with alone(copy), pytest.raises(RunError, match="nobody trains"):
+        train(CONFIG, folder=copy, resume=True)
 
 
 def test_a_run_in_memory_has_the_same_bits(trained):
