@@ -84,9 +84,9 @@ def main(config: Config) -> None:
     """Trains and measures every model on every task."""
     common.check_names("models", config.models, MODELS | JOINT)
     kept = common.Rows(config.folder, config, {"seeds": config.seeds, "variant": config.variant})
-    results = {}
+    results: dict[tuple[str, int], list[float]] = {}
+    split: Literal["valid", "test"] = "valid" if "valid" in config.variant else "test"
     for model in config.models:
-        split = "valid" if "valid" in config.variant else "test"
         if model in JOINT:
             settings = dataclasses.replace(JOINT[model], corpus=BabiTasks(config.tasks, config.variant, config.data))
             measure = partial(common.accuracy, model, settings, config.seeds, split)
@@ -96,7 +96,7 @@ def main(config: Config) -> None:
         for task in config.tasks:
             settings = dataclasses.replace(MODELS[model], corpus=Babi(task, config.variant, config.data))
             title, examples = f"{model}, task {task}", ten_thousand(settings.corpus)
-            splits = examples and splits_of(examples, (), settings.ngrams, settings.variables)
+            splits = None if examples is None else splits_of(examples, (), settings.ngrams, settings.variables)
             measure = partial(common.accuracy, title, settings, config.seeds, split, splits=splits)
             results[model, task] = kept.measure(f"{model} | {task}", settings, measure)["accuracy"]
     common.finish(config.folder, _table(config, results))

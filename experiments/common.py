@@ -181,7 +181,7 @@ def run(main: Callable[[Any], None], config: type, doc: str | None) -> None:
     except ImportError:
         raise SystemExit("experiments need the extra `app`: pip install 'memjax[app]'") from None
     try:
-        flags = tyro.cli(config, description=doc)
+        flags: Any = tyro.cli(config, description=doc)
         if getattr(flags, "seeds", 1) < 1:
             raise ValueError(f"seeds: expected an integer of at least 1, got {flags.seeds}")
         main(flags)

@@ -8,6 +8,7 @@ own (OOV) once. The parameters with most right responses in validation dialogs a
 """
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -46,7 +47,7 @@ class Config:
 
 def main(config: Config) -> None:
     """Trains and measures every bot."""
-    common.check_names("tasks", map(str, config.tasks), map(str, OTHERS))
+    common.check_names("tasks", map(str, config.tasks), [str(task) for task in OTHERS])
     shared = {"seeds": config.seeds, "split": config.split, "epochs": config.epochs}
     kept = common.Rows(config.folder, config, shared)
     rows = []
@@ -56,9 +57,7 @@ def main(config: Config) -> None:
                 for hops in config.hops:
                     settings = _settings(config, task, match, places, hops)
                     name = f"{task} | {'match' if match else 'words'} | {places} | {hops}"
-                    found = kept.measure(
-                        name, settings, lambda name=name, settings=settings: _measure(config, name, settings)
-                    )
+                    found = kept.measure(name, settings, partial(_measure, config, name, settings))
                     rows.append([*name.split(" | "), *_cells(config, task, match, found)])
     columns = ["task", "entities", "places", "hops", "valid"]
     if config.split == "test":

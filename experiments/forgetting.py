@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import jax
 import jax.numpy as jnp
@@ -19,10 +19,10 @@ import numpy as np
 from flax import struct
 
 from experiments import common
-from memjax.data import Topics, encode, simulation
+from memjax.data import Example, Topics, encode, simulation
 from memjax.memory import Memory, credit, empty, least_used_slot, merge, next_slot, oldest_slot, valid, write
 from memjax.models import MemNN
-from memjax.recipes import AnsweringConfig, Splits, Trained, load_splits, progress, train
+from memjax.recipes import AnsweringConfig, Simulation, Splits, Trained, load_splits, progress, train
 from memjax.training import with_params
 from memjax.typing import Array, PyTree, SlotFn
 
@@ -110,22 +110,22 @@ def _trained(seeds: int) -> tuple[Trained, Splits]:
 @functools.lru_cache(maxsize=1)
 def _streams(seeds: int, split: str) -> Streams:
     """Stories of other worlds than the one trained on, each with initial places of its own."""
-    sizes = {"num_statements": NUM_STATEMENTS, "num_questions": NUM_QUESTIONS, "window": NUM_STATEMENTS}
+    generate = partial(
+        simulation.generate, num_statements=NUM_STATEMENTS, num_questions=NUM_QUESTIONS, window=NUM_STATEMENTS
+    )
     examples = [
-        example
-        for seed in range(NUM_STREAMS)
-        for example in simulation.generate(seed, split, difficulty=_OURS.corpus.difficulty, **sizes)
+        example for seed in range(NUM_STREAMS) for example in generate(seed, split, difficulty=Simulation.difficulty)
     ]
     trained, splits = _trained(seeds)
     stories = encode(examples, trained.vocabulary)
-    about, names = Topics.learn(splits.train).of(stories.sentences, trained.vocabulary)
+    about, names = Topics.learn(cast("tuple[Example, ...]", splits.train)).of(stories.sentences, trained.vocabulary)
     # A question sees its whole story so far: the last one of a story sees all that is ever asked about.
     told = np.maximum(stories.slots.reshape(NUM_STREAMS, NUM_QUESTIONS, -1)[:, -1], 0)  # [B, T]
     at = np.repeat(np.arange(NUM_STREAMS), NUM_QUESTIONS), (stories.slots >= 0).sum(axis=1) - 1
     questions = np.zeros((*told.shape, stories.questions.shape[1]), np.int32)
     answers = np.zeros(told.shape, np.int32)
     questions[at], answers[at] = stories.questions, stories.answers[:, 0]
-    return jax.tree.map(jnp.asarray, Streams(stories.sentences, about, names, told, questions, answers))
+    return Streams(*map(jnp.asarray, (stories.sentences, about, names, told, questions, answers)))
 
 
 def _row(policy: Policy, config: Config) -> dict[str, Any]:
@@ -160,7 +160,7 @@ def run(model: MemNN, streams: Streams, policy: Policy, num_slots: int, decay: f
     keys = jax.vmap(model.embed)(streams.sentences)
     store = _store(policy, streams)
 
-    def step(memory: Memory, item: tuple[Array, Array, Array]) -> tuple[Memory, tuple[Array, Array]]:
+    def step(memory: Memory, item: tuple[Array, ...]) -> tuple[Memory, tuple[Array, Array]]:
         row, question, answer = item
         memory = store(memory, row)
         embedded = dataclasses.replace(
@@ -187,11 +187,11 @@ def run(model: MemNN, streams: Streams, policy: Policy, num_slots: int, decay: f
 def _store(policy: Policy, streams: Streams) -> Callable[[Memory, Array], Memory]:
     """How one statement, a row of `sentences`, is written; keys of the memory are rows, too."""
 
-    def same(row: Array, held: Array) -> Array:
-        return (streams.about[row] >= 0) & (streams.about[row] == streams.about[held])
+    def same(key: Array, held: Array) -> Array:
+        return (streams.about[key] >= 0) & (streams.about[key] == streams.about[held])
 
-    def needs(row: Array, held: Array) -> Array:
-        return (streams.about[row] >= 0) & streams.names[held, streams.about[row]]
+    def needs(key: Array, held: Array) -> Array:
+        return (streams.about[key] >= 0) & streams.names[held, streams.about[key]]
 
     def store(memory: Memory, row: Array) -> Memory:
         if policy.merges == "no":

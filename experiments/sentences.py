@@ -13,6 +13,8 @@ from typing import Any, Literal
 from experiments import common, simulation
 from memjax.recipes import AnsweringConfig, BaselineConfig, Simulation, load_splits, load_test, progress, train_baseline
 
+#: The recurrent networks.
+_CELLS: tuple[Literal["rnn", "lstm"], ...] = ("rnn", "lstm")
 _HARDEST = Simulation(difficulty=5)
 _RESPONDERS = {
     "rnn": AnsweringConfig(corpus=_HARDEST, epochs=20, response="rnn", learning_rate=0.003),
@@ -54,7 +56,7 @@ TABLES: dict[str, dict[str, dict[str, tuple[Any, str]]]] = {
             "fed [x, m_o1, m_o2]": (_RESPONDERS[cell], found),
             "fed words only": (dataclasses.replace(_words_only(cell, _HARDEST), answer="sentence"), alone),
         }
-        for cell, found, alone in (("rnn", "68.83", "13.97"), ("lstm", "90.98", "14.01"))
+        for cell, found, alone in zip(_CELLS, ("68.83", "90.98"), ("13.97", "14.01"), strict=True)
     },
     "5": {"RNN": _baselines(5, "rnn", "100", "58", "29", "17")},
     "3": {
@@ -62,9 +64,7 @@ TABLES: dict[str, dict[str, dict[str, tuple[Any, str]]]] = {
         "LSTM": _baselines(3, "lstm", "100", "64.8", "49.1", "35.2", "29.0"),
     },
     "settings": {
-        f"{cell.upper()}, {hidden} hidden": _tried(cell, hidden)
-        for hidden in (64, 128, 256)
-        for cell in ("rnn", "lstm")
+        f"{cell.upper()}, {hidden} hidden": _tried(cell, hidden) for hidden in (64, 128, 256) for cell in _CELLS
     },
 }
 

@@ -9,7 +9,7 @@ new names. d was chosen on the validation stream with new names (`--split valid`
 import dataclasses
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from experiments import common
 from memjax.data import Example
@@ -106,8 +106,9 @@ def renamed(example: Example) -> Example:
 def _measure(row: str, config: Config) -> dict[str, Any]:
     with progress(row) as report:
         trained = train(ROWS[row], seeds=tuple(range(config.seeds)), report=report)
-    corpus = dataclasses.replace(ROWS[row].corpus, window=_WINDOW, num_questions=config.questions)
-    stream = [renamed(example) for example in corpus.examples(config.split)]
+    corpus = cast(Simulation, ROWS[row].corpus)
+    world = dataclasses.replace(corpus, window=_WINDOW, num_questions=config.questions)
+    stream = [renamed(example) for example in cast("tuple[Example, ...]", world.examples(config.split))]
     story, shares = [], []
     for seed in range(config.seeds):
         answerer = Answerer(trained, seed_index=seed)
