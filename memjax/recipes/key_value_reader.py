@@ -20,8 +20,8 @@ from memjax.recipes.key_value import (
     look_up,
     restore_key_value,
 )
-from memjax.recipes.knowledge_base import MAX_TOKENS
 from memjax.recipes.program import params_of_seed
+from memjax.recipes.questions import Encoded, by_seen, encode_questions, side_by_side
 from memjax.recipes.runs import keep_results, open_run
 from memjax.training import KeyValueAnswers, KeyValueBatch, answer_key_values, with_params
 from memjax.typing import PyTree
@@ -112,25 +112,18 @@ class KeyValueReader:
         Raises:
             ValueError: if one has no words, or too many.
         """
-        encoded = [self._encode(question) for question in questions]
         replies: list[KeyValueReply] = []
-        size = max(min(SIDE_BY_SIDE, len(encoded)), 1)
-        for start in range(0, len(encoded), size):
-            part = encoded[start : start + size]
-            tokens = np.zeros((size, MAX_TOKENS), np.int32)
-            for row, (ids, _, _) in enumerate(part):
-                tokens[row, : len(ids)] = ids
+        for part, tokens in side_by_side(encode_questions(self._encoder, questions), SIDE_BY_SIDE):
             slots = look_up(self._known, tokens, self._config.memory, self._config.frequent)
             batch = KeyValueBatch(
                 self._known.memory,
                 self._known.candidates,
                 jnp.asarray(tokens),
                 jnp.asarray(slots),
-                jnp.full((size, 1), -1, jnp.int32),
+                jnp.full((len(tokens), 1), -1, jnp.int32),
             )
             found: KeyValueAnswers = jax.tree.map(np.asarray, self._answer(self._params, batch))
-            for row, (_, entity, unknown) in enumerate(part):
-                replies.append(self._reply(found, slots[row], row, entity, unknown))
+            replies += [self._reply(found, slots[row], row, question) for row, question in enumerate(part)]
         return replies
 
     def measure(self, questions: Sequence[Question]) -> dict[str, float]:
@@ -146,27 +139,15 @@ class KeyValueReader:
             the mean. A question for which nothing is found counts as wrong.
         """
         replies = self.ask_all([question.text for question in questions])
-        seen = np.array([self.graph.entity(question.entity) in self._seen for question in questions])
         pairs = list(zip(replies, questions, strict=True))
-        hits = np.array([reply.answer in question.answers for reply, question in pairs], float)
-        results = {}
-        for suffix, rows in (("", seen | True), (" seen", seen), (" unseen", ~seen)):
-            if rows.any():
-                results["hits@1" + suffix] = round(100 * float(hits[rows].mean()), 4)
+        hits = [float(reply.answer in question.answers) for reply, question in pairs]
+        results = by_seen({"hits@1": hits}, questions, self.graph, self._seen)
         read = np.mean([reply.answer_read in question.answers for reply, question in pairs])
         results["hits@1 read"] = round(100 * float(read), 4)
         results["candidates"] = round(float(np.mean([reply.candidates for reply in replies])), 1)
         return results
 
-    def _encode(self, question: str) -> tuple[list[int], int, list[str]]:
-        ids, entity, unknown = self._encoder.question(question)
-        if not 0 < len(ids) <= MAX_TOKENS:
-            raise ValueError(f"question: expected 1 to {MAX_TOKENS} words, got {len(ids)} in {question[:60]!r}")
-        return ids, entity, unknown
-
-    def _reply(
-        self, found: KeyValueAnswers, slots: np.ndarray, row: int, entity: int, unknown: list[str]
-    ) -> KeyValueReply:
+    def _reply(self, found: KeyValueAnswers, slots: np.ndarray, row: int, question: Encoded) -> KeyValueReply:
         names = self.graph.entities
         weights = found.weights[row].mean(axis=0)  # [K]
         order = [at for at in np.argsort(-weights, kind="stable")[:MAX_SUPPORTS] if weights[at] >= LEAST_WEIGHT]
@@ -176,9 +157,9 @@ class KeyValueReader:
             answer_read=names[best_read] if best_read >= 0 else "",
             supports=tuple(self._encoder.triple(int(slots[at])) for at in order),
             weights=tuple(float(weights[at]) for at in order),
-            entity=names[entity] if entity >= 0 else "",
+            entity=names[question.entity] if question.entity >= 0 else "",
             candidates=int((slots >= 0).sum()),
-            unknown=tuple(unknown),
+            unknown=tuple(question.unknown),
         )
 
 

@@ -17,13 +17,12 @@ from memjax.models import FactMemNN
 from memjax.recipes.chains import Chains, MakeSearch, find_chains
 from memjax.recipes.knowledge import TrainedKnowledge, encode_facts, load_knowledge, restore_knowledge
 from memjax.recipes.program import params_of_seed
+from memjax.recipes.questions import by_seen, encode_questions, side_by_side
 from memjax.recipes.runs import keep_results, open_run
 from memjax.search import exact
 from memjax.training import Facts, with_params
 from memjax.typing import Array, PyTree
 
-#: Tokens of a question, at most.
-MAX_TOKENS = 64
 #: Chains that are followed side by side, of all questions together: bounds the temporary memory.
 MAX_CHAINS = 256
 
@@ -94,7 +93,7 @@ class KnowledgeBase:
         self._facts, self._memory = encode_facts(trained.encoder)
         make_search = search(with_params(model, self._params), self._memory)
         self._chains = _program(model, config.corpus.hops, config.beam, config.tolerance, make_search)
-        self._side_by_side = max(MAX_CHAINS // (config.beam if config.corpus.hops > 1 else 1), 1)
+        self._most = max(MAX_CHAINS // (config.beam if config.corpus.hops > 1 else 1), 1)
 
     @classmethod
     def load(cls, folder: str | Path, data_folder: str | None = None, seed_index: int = 0) -> "KnowledgeBase":
@@ -120,19 +119,13 @@ class KnowledgeBase:
         Raises:
             ValueError: if one has no words, or too many.
         """
-        encoded = [self._encode(question) for question in questions]
         replies: list[KnowledgeReply] = []
-        size = max(min(self._side_by_side, len(encoded)), 1)
-        for start in range(0, len(encoded), size):
-            part = encoded[start : start + size]
-            tokens = np.zeros((size, MAX_TOKENS), np.int32)
-            entities = np.full(size, -1, np.int32)
-            for row, (ids, entity, _) in enumerate(part):
-                tokens[row, : len(ids)] = ids
-                entities[row] = entity
+        for part, tokens in side_by_side(encode_questions(self._encoder, questions), self._most):
+            entities = np.full(len(tokens), -1, np.int32)
+            entities[: len(part)] = [question.entity for question in part]
             found = self._chains(self._params, self._facts, self._memory, jnp.asarray(tokens), jnp.asarray(entities))
             chains: Chains = jax.tree.map(np.asarray, found)
-            replies += [self._reply(chains, row, unknown) for row, (_, _, unknown) in enumerate(part)]
+            replies += [self._reply(chains, row, question.unknown) for row, question in enumerate(part)]
         return replies
 
     def measure(self, questions: Sequence[Question]) -> dict[str, float]:
@@ -147,22 +140,11 @@ class KnowledgeBase:
             where there are any; `candidates`: facts scored for a question, the mean.
         """
         replies = self.ask_all([question.text for question in questions])
-        seen = np.array([self.graph.entity(question.entity) in self._seen for question in questions])
         hits = [float(reply.answer in question.answers) for reply, question in zip(replies, questions, strict=True)]
         scores = [f1(set(r.answers), set(q.answers)) for r, q in zip(replies, questions, strict=True)]
-        results = {}
-        for suffix, rows in (("", seen | True), (" seen", seen), (" unseen", ~seen)):
-            for name, values in (("hits@1", hits), ("f1", scores)):
-                if rows.any():
-                    results[name + suffix] = round(100 * float(np.mean(np.array(values)[rows])), 4)
+        results = by_seen({"hits@1": hits, "f1": scores}, questions, self.graph, self._seen)
         results["candidates"] = round(float(np.mean([reply.candidates for reply in replies])), 1)
         return results
-
-    def _encode(self, question: str) -> tuple[list[int], int, list[str]]:
-        ids, entity, unknown = self._encoder.question(question)
-        if not 0 < len(ids) <= MAX_TOKENS:
-            raise ValueError(f"question: expected 1 to {MAX_TOKENS} words, got {len(ids)} in {question[:60]!r}")
-        return ids, entity, unknown
 
     def _reply(self, chains: Chains, row: int, unknown: list[str]) -> KnowledgeReply:
         if chains.slots[row].min() < 0:
