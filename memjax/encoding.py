@@ -93,7 +93,8 @@ def position_bags(
         num_words: W.
         form: `"printed"`, l_kj = (1 - j/J) - (k/d)(1 - 2j/J); `"released"`, 1 + 4 (k - (d+1)/2)(j - (J+1)/2) / (d J),
             as the authors' code has it; or `"none"`, l_kj = 1.
-        longest: J of `"released"`, words of the longest sentence of the corpus; the printed J is the sentence's own.
+        longest: J of `"released"`, words of the longest sentence or question of the corpus, and one more for their age;
+            the printed J is the sentence's own.
         dtype: of the result.
 
     Returns:

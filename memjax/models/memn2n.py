@@ -46,7 +46,7 @@ class MemN2N(nnx.Module):
         num_ages: how many slots back a statement can be told from others by its age; older ones share the last row of
             T_A and T_C. 0: no temporal encoding.
         position: how words count by their place, see `memjax.encoding.position_bags`.
-        longest: words of the longest sentence, for `position="released"`.
+        longest: words of the longest sentence, and one more for its age, for `position="released"`.
         tying: `"adjacent"`, A of a hop is C of the one before it, B is the first A, and W the last C; or
             `"layerwise"`, all A are one and all C are one, a matrix H takes u from hop to hop, B and W are their own.
         activation: ReLU of no units of u after a hop, of half of them, or of all.

@@ -10,7 +10,7 @@ from memjax.errors import DataError
 from memjax.models import MAX_ADAPTIVE_HOPS
 from memjax.recipes.corpora import Babi, BabiTasks, Corpus, DialogBabi, MetaQA, Simulation
 from memjax.recipes.dialog_config import DialogConfig
-from memjax.recipes.end_to_end_config import EndToEndConfig
+from memjax.recipes.end_to_end_config import JOINT_END_TO_END, EndToEndConfig
 from memjax.recipes.image_config import ImageConfig, SortOfClevr
 from memjax.recipes.key_value_config import KeyValueConfig
 from memjax.recipes.reading_config import InferenceConfig, LanguageConfig, SentimentConfig
@@ -260,6 +260,8 @@ _KINDS: dict[str, type] = {"end_to_end": EndToEndConfig, "key_value": KeyValueCo
 
 def default_like(config: Config) -> Config:
     """The default configuration of the same kind, with the same kind of corpus."""
+    if isinstance(config, EndToEndConfig) and isinstance(config.corpus, BabiTasks):
+        return JOINT_END_TO_END  # the default's linear start is none for several tasks
     corpus: Any = type(config.corpus)()
     return type(config)(corpus=corpus)
 

@@ -13,8 +13,8 @@ from memjax.data.streams import Stream
 from memjax.errors import RunError
 from memjax.recipes.corpora import Babi, BabiTasks, Splits, Tasks, Told, load_test, splits_of
 from memjax.recipes.end_to_end_config import EndToEndConfig
-from memjax.recipes.end_to_end_program import EndToEndProgram, EndToEndState, build_end_to_end
-from memjax.recipes.fit import ReportFn, check_options, fit, restore_params, start_run
+from memjax.recipes.end_to_end_program import EndToEndProgram, EndToEndState, Longest, build_end_to_end
+from memjax.recipes.fit import ReportFn, check_options, check_seeds, fit, restore_params, start_run
 from memjax.recipes.joint import LEAST, JointProgram, TaskBatches, num_steps
 from memjax.recipes.program import encode
 from memjax.recipes.runs import Run, keep_results, open_run, read_results
@@ -97,11 +97,13 @@ def train_end_to_end(
     Reference: Sukhbaatar et al. 2015, section 4.2.
     """
     check_options(folder, resume, overwrite, tensorboard)
+    seeds = check_seeds(tuple(range(config.seed, config.seed + config.restarts)))
     splits = _splits(config, examples)
-    seeds = tuple(range(config.seed, config.seed + config.restarts))
     sizes = tuple(map(len, _parts(splits.train)))
+    if not all(sizes):
+        raise ValueError("examples: expected at least one to train on, got none")
     steps = num_steps(sizes, config.batch_size)
-    longest = max(len(data.tokenize(text)) for part in _parts(splits.train) for one in part for text in one.statements)
+    longest = _longest(splits.train)
     program = build_end_to_end(config, splits.vocabulary.num_words, longest, steps)
     if config.linear_start == "validation" and not splits.valid:
         raise ValueError("valid_part: expected validation questions for a linear start by validation, got none")
@@ -114,14 +116,15 @@ def train_end_to_end(
     if config.linear_start == "validation":
         [valid] = _encode_all(program, config, splits.vocabulary, splits.valid)
     course = _Course(program, valid, config.batch_size, sizes)
-    params = fit(course, config, seeds, corpus, run, tensorboard, report, steps=steps)
+    passes = dataclasses.replace(config, epochs=config.passes)
+    params = fit(course, passes, seeds, corpus, run, tensorboard, report, steps=steps)
 
     def evaluate(examples: Told) -> dict[str, list[float]]:
         return _evaluate(program, params, config, splits.vocabulary, examples)
 
     chosen = int(np.argmax(evaluate(by)["accuracy"]))
     if run is not None:
-        keep_results(run, "model", lambda: {"restart": chosen, "longest": longest})
+        keep_results(run, "model", lambda: {"restart": chosen, "longest": longest._asdict()})
         if splits.valid:
             keep_results(run, "valid", lambda: evaluate(splits.valid))
     return TrainedEndToEnd(config, splits.vocabulary, program, params, chosen)
@@ -230,6 +233,12 @@ def _hold_out(examples: Sequence[data.Example], part: float) -> tuple[tuple[data
     )
 
 
+def _longest(examples: Told) -> Longest:
+    each = [example for part in _parts(examples) for example in part]
+    words = (len(data.tokenize(text)) for one in each for text in (*one.statements, one.question))
+    return Longest(max(1, *words), max(1, *(len(one.statements) for one in each)))
+
+
 def _parts(examples: Told) -> list[tuple[data.Example, ...]]:
     """The examples of each task, or all of them as one."""
     if isinstance(examples, Stream):
@@ -274,5 +283,5 @@ def _restore(run: Run, data_folder: str | None) -> TrainedEndToEnd:
         raise RunError(f"{run.folder}: expected a run that has come to its end, found none; go on with --resume")
     if data_folder is not None and isinstance(config.corpus, Babi | BabiTasks):
         config = dataclasses.replace(config, corpus=dataclasses.replace(config.corpus, data=data_folder))
-    program = build_end_to_end(config, run.vocabulary.num_words, model["longest"], 1)
+    program = build_end_to_end(config, run.vocabulary.num_words, Longest(**model["longest"]), 1)
     return TrainedEndToEnd(config, run.vocabulary, program, restore_params(program.init, run), model["restart"])

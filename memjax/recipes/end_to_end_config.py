@@ -33,26 +33,27 @@ class EndToEndConfig:
     """Which matrices hops have in common."""
     activation: Activation = "none"
     """ReLU of no units of the query after a hop, of half of them, or of all."""
-    nil: bool = True
-    """Null sentences fill the memory up, and take their part of the softmax: a hop can read little."""
+    nil: Literal["memory", "longest", "none"] = "memory"
+    """Null sentences fill the memory up, or up to the longest training story, as in the authors' code, and take their
+    part of the softmax: a hop can read little."""
     linear_start: Literal["none", "validation", "epochs"] = "validation"
-    """LS: hops go without their softmax until the validation loss stops falling, or for some epochs."""
+    """LS: at first hops go without their softmax, until the validation loss stops falling, or for some epochs."""
     linear_epochs: int = 20
-    """Of the linear start by epochs."""
+    """Of the linear start, which come before the others; at most, where it ends by validation."""
     linear_rate: float = 0.005
     """The learning rate of the linear start."""
     optimizer: Literal["sgd", "adam"] = "sgd"
     """Gradient descent as in the paper, or Adam."""
-    learning_rate: float = 0.01
-    """At the start, and after the linear start."""
+    learning_rate: float = 0.005
+    """At the start, or after the linear start; without one the paper has 0.01."""
     halve_every: int = 25
-    """Epochs after which the learning rate is halved, again and again."""
+    """Epochs after which the learning rate is halved, again and again; those of the linear start do not count."""
     clip_norm: float = 40.0
     """The norm of the gradient of each matrix, at most."""
     batch_size: int = 32
     """Questions in one step; their losses are added up."""
     epochs: int = 100
-    """Passes over the training questions."""
+    """Passes over the training questions, after the linear start."""
     valid_part: float = 0.1
     """Of the training questions, to choose by, where the corpus has no validation questions."""
     restarts: int = 10
@@ -66,6 +67,7 @@ class EndToEndConfig:
         """Checks the switches and sizes that no model checks."""
         for name in ("memory", "batch_size", "epochs", "restarts", "halve_every"):
             _checks.positive(name, getattr(self, name))
+        _checks.one_of("nil", self.nil, ("memory", "longest", "none"))
         _checks.one_of("linear_start", self.linear_start, ("none", "validation", "epochs"))
         _checks.one_of("optimizer", self.optimizer, ("sgd", "adam"))
         _checks.one_of("select", self.select, ("train", "valid"))
@@ -83,14 +85,20 @@ class EndToEndConfig:
                 "together, got 'validation'"
             )
 
+    @property
+    def passes(self) -> int:
+        """Epochs in all."""
+        return self.epochs + (0 if self.linear_start == "none" else self.linear_epochs)
+
 
 #: One task: position encoding, linear start, random noise (PE LS RN of the paper's tables).
 PAPER_END_TO_END = EndToEndConfig()
 
-#: What the authors' code does otherwise: another position encoding; a linear start of 20 epochs, whose rate it keeps.
-RELEASED = EndToEndConfig(position="released", linear_start="epochs", learning_rate=0.005)
+#: What the authors' code does otherwise: another position encoding, a linear start of 20 epochs, and a memory as large
+#: as the longest story. It also draws the questions of a batch with replacement, which is not done here.
+RELEASED = EndToEndConfig(position="released", linear_start="epochs", nil="longest")
 
-#: One model for all tasks, as the paper trains it on 1,000 questions a task.
+#: One model for all tasks, as the paper trains it on 1,000 questions a task, with the linear start of its code.
 JOINT_END_TO_END = EndToEndConfig(
     corpus=BabiTasks(), features=50, linear_start="epochs", linear_epochs=30, epochs=60, halve_every=15
 )

@@ -4,7 +4,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,24 +29,36 @@ from memjax.training import (
 from memjax.typing import NUM_SPECIAL, Array, PyTree
 
 
+class Longest(NamedTuple):
+    """What the authors' code takes from the training questions."""
+
+    words: int  # of the longest statement or question
+    story: int  # statements of the longest story
+
+
 @struct.dataclass
 class EndToEndState:
     """What a run must keep to go on to the same bits. Restarts lie along a leading axis R.
 
     Attributes:
         train: parameters, optimizer, step.
-        linear: whether hops still go without their softmax.
+        began: the epoch from which on hops have their softmax; -1 as long as they go without.
         lowest: the lowest validation loss of the linear start.
     """
 
     train: TrainState
-    linear: Array  # bool [R]
+    began: Array  # int32 [R]
     lowest: Array  # float32 [R]
 
     @property
     def step(self) -> Array:
         """Steps taken, `[R]`."""
         return self.train.step
+
+    @property
+    def linear(self) -> Array:
+        """Whether hops still go without their softmax, `[R]`."""
+        return self.began < 0
 
     @property
     def key(self) -> Array:
@@ -86,32 +98,34 @@ class EndToEndProgram:
     ask: Callable[[PyTree, Memory, Array, Array], Answer]
 
 
-def build_end_to_end(config: EndToEndConfig, num_words: int, longest: int, steps: int) -> EndToEndProgram:
+def build_end_to_end(config: EndToEndConfig, num_words: int, longest: Longest, steps: int) -> EndToEndProgram:
     """The program of a configuration; the same one for corpora of like size.
 
     Args:
         config: corpus, seed, and what is chosen by, do not matter here.
         num_words: W.
-        longest: words of the longest sentence; it matters for the released position encoding.
+        longest: of the training questions.
         steps: of an epoch.
     """
     shared = dataclasses.replace(config, corpus=EndToEndConfig().corpus, seed=0, restarts=1, select="train", epochs=1)
-    return _program(shared, num_words, longest if config.position == "released" else 1, steps)
+    words = longest.words + config.time if config.position == "released" else 1
+    slots = min(config.memory, longest.story) if config.nil == "longest" else config.memory
+    return _program(shared, num_words, words, slots, steps)
 
 
 @functools.lru_cache(maxsize=32)
-def _program(config: EndToEndConfig, num_words: int, longest: int, steps: int) -> EndToEndProgram:
+def _program(config: EndToEndConfig, num_words: int, longest: int, slots: int, steps: int) -> EndToEndProgram:
     def make(key: Array) -> MemN2N:
         return MemN2N(
             num_words,
             config.features,
             hops=config.hops,
-            num_ages=config.memory if config.time else 0,
+            num_ages=slots if config.time else 0,
             position=config.position,
             longest=longest,
             tying=config.tying,
             activation=config.activation,
-            nil_slots=config.memory if config.nil else 0,
+            nil_slots=0 if config.nil == "none" else slots,
             rngs=nnx.Rngs(key),
         )
 
@@ -120,14 +134,13 @@ def _program(config: EndToEndConfig, num_words: int, longest: int, steps: int) -
 
     def init(seed: Array) -> EndToEndState:
         weights, run = jax.random.split(jax.random.key(seed))
-        linear = config.linear_start == "validation" or (config.linear_start == "epochs" and config.linear_epochs > 0)
-        return EndToEndState(
-            create_state(make(weights), optimizer, run), jnp.bool_(linear), jnp.array(jnp.inf, jnp.float32)
-        )
+        linear = config.linear_start != "none" and config.linear_epochs > 0
+        began = jnp.array(-1 if linear else 0, jnp.int32)
+        return EndToEndState(create_state(make(weights), optimizer, run), began, jnp.array(jnp.inf, jnp.float32))
 
     def one_step(state: EndToEndState, batch: CountedStories) -> tuple[EndToEndState, dict[str, Array]]:
-        start = jnp.where(state.linear, config.linear_rate, config.learning_rate)
-        rate = start * 0.5 ** (state.step // steps // config.halve_every)
+        halvings = (state.step // steps - state.began) // config.halve_every
+        rate = jnp.where(state.linear, config.linear_rate, config.learning_rate * 0.5**halvings)
         opt_state = optax.tree_utils.tree_set(state.train.opt_state, learning_rate=rate.astype(jnp.float32))
         loss = make_end_to_end_loss(linear=state.linear, noise=config.noise)
         train = dataclasses.replace(state.train, opt_state=opt_state)
@@ -135,13 +148,12 @@ def _program(config: EndToEndConfig, num_words: int, longest: int, steps: int) -
         return dataclasses.replace(state, train=train), {**metrics, "loss": metrics["nats"]}
 
     def settle(state: EndToEndState, valid: CountedStories | None) -> EndToEndState:
-        if config.linear_start == "epochs":
-            return dataclasses.replace(state, linear=state.step // steps < config.linear_epochs)
-        if config.linear_start == "none" or valid is None:
-            return state
-        nats = measure_end_to_end(with_params(model, state.params), valid, linear=True)["nats"]
-        falls = nats < state.lowest
-        return dataclasses.replace(state, linear=state.linear & falls, lowest=jnp.minimum(nats, state.lowest))
+        done = state.step // steps
+        over, lowest = done >= config.linear_epochs, state.lowest
+        if config.linear_start == "validation" and valid is not None:
+            nats = measure_end_to_end(with_params(model, state.params), valid, linear=True)["nats"]
+            over, lowest = over | ~(nats < lowest), jnp.minimum(nats, lowest)
+        return dataclasses.replace(state, began=jnp.where(state.linear & over, done, state.began), lowest=lowest)
 
     def step(states: EndToEndState, corpus: CountedStories, indices: Array) -> Any:
         return over_seeds(lambda both, corpus: one_step(both[0], corpus.take(both[1])))((states, indices), corpus)

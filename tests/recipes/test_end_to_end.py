@@ -10,6 +10,7 @@ import shutil
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from memjax.cli import main
@@ -26,7 +27,7 @@ from memjax.recipes import (
 )
 from memjax.recipes.config import from_json, to_json
 from memjax.recipes.end_to_end import one_symbol
-from memjax.recipes.end_to_end_program import build_end_to_end
+from memjax.recipes.end_to_end_program import Longest, build_end_to_end
 from memjax.recipes.runs import open_run
 from memjax.training import CountedStories, StoryBatch
 
@@ -60,7 +61,7 @@ def reference(tmp_path_factory) -> pathlib.Path:
 
 def final_state(folder: pathlib.Path) -> list[bytes]:
     run = open_run(folder)
-    program = build_end_to_end(run.config, run.vocabulary.num_words, 1, 5)
+    program = build_end_to_end(run.config, run.vocabulary.num_words, Longest(1, 1), 5)
     checkpoints = run.checkpoints(read_only=True)
     state = checkpoints.restore(jax.eval_shape(program.init, jnp.asarray(run.seeds)))
     checkpoints.close()
@@ -144,7 +145,7 @@ def test_the_linear_start_ends():
 
     def start(linear_start):
         config = dataclasses.replace(CONFIG, linear_start=linear_start, hops=1)
-        program = build_end_to_end(config, 3, 1, steps=5)
+        program = build_end_to_end(config, 3, Longest(1, 1), steps=5)
         return program, program.init(jnp.arange(2)), CountedStories.of(program.model, stories)
 
     program, state, corpus = start("epochs")
@@ -152,6 +153,14 @@ def test_the_linear_start_ends():
         state = state.replace(train=state.train.replace(step=jnp.full(2, step)))
         state = program.settle(state, corpus)
         assert state.linear.tolist() == [linear] * 2
+
+    def rate(epoch):
+        """Of the first step of an epoch; the softmax came back with epoch 2."""
+        at = jax.tree.map(jnp.copy, state.replace(train=state.train.replace(step=jnp.full(2, 5 * epoch))))
+        after, _ = program.step(at, corpus, jnp.zeros((2, 1), jnp.int32))
+        return optax.tree_utils.tree_get(after.train.opt_state, "learning_rate").tolist()[0]
+
+    assert [rate(epoch) for epoch in (2, 26, 27, 52)] == pytest.approx([0.005, 0.005, 0.0025, 0.00125])
     program, state, corpus = start("validation")
     state = program.settle(state, corpus)
     assert state.linear.tolist() == [True, True] and np.isfinite(state.lowest).all(), "the loss falls from infinity"
@@ -159,6 +168,18 @@ def test_the_linear_start_ends():
     assert stuck.linear.tolist() == [False, True], "each restart by its own loss"
     again = program.settle(stuck.replace(lowest=stuck.lowest + 9), corpus)
     assert again.linear.tolist() == [False, True], "what has ended does not begin again"
+
+
+def test_the_linear_start_comes_before_the_epochs(reference):
+    epochs = [json.loads(line)["epoch"] for line in (reference / "metrics.jsonl").read_text().splitlines()]
+    assert epochs == list(range(1, 1 + CONFIG.linear_epochs + CONFIG.epochs))
+
+
+def test_nothing_to_train_on():
+    with pytest.raises(ValueError, match="examples: expected at least one to train on, got none"):
+        train_end_to_end(CONFIG, examples=())
+    with pytest.raises(ValueError, match="seeds: expected one or more integers of 32 bits"):
+        train_end_to_end(dataclasses.replace(CONFIG, seed=2**31 - 1))
 
 
 def test_what_a_question_sees():

@@ -9,10 +9,11 @@ import pytest
 
 from memjax.data import Vocabulary
 from memjax.errors import DataError, RunError
-from memjax.recipes import ADAPTIVE, AnsweringConfig, Babi, BabiTasks, Simulation
+from memjax.recipes import ADAPTIVE, AnsweringConfig, Babi, BabiTasks, EndToEndConfig, Simulation
 from memjax.recipes.runs import alone, create_run, open_run, resume_run
 
 CONFIG = AnsweringConfig(corpus=Simulation(difficulty=1), features=8, epochs=6)
+JOINT = EndToEndConfig(corpus=BabiTasks((1, 3)), linear_start="epochs")
 TASKS = AnsweringConfig(corpus=BabiTasks((1, 3), "en-10k"))
 WORDS = Vocabulary(("hall", "joe", "é"))
 
@@ -30,7 +31,9 @@ def folder(tmp_path):
     return folder
 
 
-@pytest.mark.parametrize("config", [CONFIG, ADAPTIVE, AnsweringConfig(corpus=Babi(task=3, variant="en-10k")), TASKS])
+@pytest.mark.parametrize(
+    "config", [CONFIG, ADAPTIVE, AnsweringConfig(corpus=Babi(task=3, variant="en-10k")), TASKS, JOINT]
+)
 def test_what_is_created_is_opened(tmp_path, config):
     created = create(tmp_path / "run", config)
     opened = open_run(tmp_path / "run")
