@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from memjax import _checks
 from memjax.cli.report import (
     print_accuracy,
     print_best,
@@ -37,6 +38,7 @@ from memjax.recipes import (
     evaluate_labeller,
     evaluate_language_model,
 )
+from memjax.recipes.fit import check_seeds
 from memjax.recipes.runs import open_run
 
 DESCRIPTION = """Memory networks: train on stories, ask questions, see the facts behind each answer;
@@ -188,6 +190,8 @@ class Generate:
 
     def run(self) -> None:
         """Runs the command."""
+        _checks.positive("samples", self.samples)
+        check_seeds((self.seed, self.seed + self.samples - 1))
         reader = Reader.load(self.run_folder)
         for seed in range(self.seed, self.seed + self.samples):
             settings = {"max_words": self.max_words, "top_k": self.top_k, "seed": seed}
@@ -196,7 +200,7 @@ class Generate:
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """Say how probable the sentences of a file are to a language model, one a line."""
+    """Say how probable the sentences of a file are to a language model, one a line; each is read by itself."""
 
     run_folder: Path
     """A run folder."""
@@ -207,9 +211,9 @@ class Score:
 
     def run(self) -> None:
         """Runs the command."""
-        from memjax.cli.read import lines_of, scores
+        from memjax.cli.read import read_input, scores
 
-        for line in scores(Reader.load(self.run_folder), lines_of(self.file), self.words):
+        for line in scores(Reader.load(self.run_folder), read_input(self.file), self.words):
             print(line)
 
 
@@ -226,9 +230,9 @@ class Label:
 
     def run(self) -> None:
         """Runs the command."""
-        from memjax.cli.read import labels, lines_of
+        from memjax.cli.read import labels, read_input
 
-        for line in labels(Labeller.load(self.run_folder), lines_of(self.file), self.probabilities):
+        for line in labels(Labeller.load(self.run_folder), read_input(self.file), self.file, self.probabilities):
             print(line)
 
 

@@ -4,47 +4,67 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from memjax.cli.pictures import save_picture
+from memjax.data._lines import lines_of, read_texts
 from memjax.errors import DataError
 from memjax.recipes import Labeller, Reader
 
 
-def lines_of(file: Path) -> list[str]:
+class Line(NamedTuple):
+    """A line that holds something, and where it stands."""
+
+    number: int
+    text: str
+
+
+def read_input(file: Path) -> list[Line]:
     """The lines of a file, or of the standard input (`-`), that hold something.
 
     Raises:
-        DataError: if the file cannot be read or is no text.
+        DataError: if the file cannot be read, is no text, or holds nothing.
     """
-    try:
-        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"expected a text file, got: {error}", file) from None
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    lines = lines_of(sys.stdin.buffer, "standard input") if str(file) == "-" else None
+    found = [Line(*line) for line in read_texts("standard input" if lines is not None else file, lines)]
+    if not found:
+        raise DataError("expected at least one line with words, got none", file)
+    return found
 
 
-def scores(reader: Reader, lines: list[str], words: bool) -> Iterator[str]:
+def scores(reader: Reader, lines: list[Line], words: bool) -> Iterator[str]:
     """What there is to print: each sentence with its perplexity, or each word; the perplexity of all at the end."""
-    nats, count = 0.0, 0
-    for line, scored in zip(lines, reader.score_all(lines), strict=True):
-        nats, count = nats - sum(scored.log_probs), count + len(scored.log_probs)
+    nats, count, unknown = 0.0, 0, 0
+    texts = [line.text.strip() for line in lines]
+    for line, scored in zip(texts, reader.score_all(texts), strict=True):
+        known = [log_prob for log_prob in scored.log_probs if not np.isnan(log_prob)]
+        nats, count, unknown = nats - sum(known), count + len(known), unknown + len(scored.words) - len(known)
         if words:
             yield from (f"{log_prob:9.4f}  {word}" for word, log_prob in zip(*vars(scored).values(), strict=True))
             yield ""
         else:
             yield f"{scored.perplexity:10.2f}  {line}"
-    yield f"{np.exp(nats / max(count, 1)):10.2f}  perplexity of {count} words and ends of sentences"
+    left_out = f"; {unknown} words that the model does not know are left out" if unknown else ""
+    yield f"{np.exp(nats / max(count, 1)):10.2f}  perplexity of {count} words and ends of sentences{left_out}"
 
 
-def labels(labeller: Labeller, lines: list[str], probabilities: bool) -> Iterator[str]:
-    """What there is to print: each line with its label in front."""
+def labels(labeller: Labeller, lines: list[Line], file: Path, probabilities: bool) -> Iterator[str]:
+    """What there is to print: each line with its label in front.
+
+    Raises:
+        DataError: if a line is not as the model wants it.
+    """
     width = max(map(len, labeller.names))
-    for line, label in zip(lines, labeller.label(lines), strict=True):
+    for line in lines:
+        try:
+            labeller.split(line.text)
+        except ValueError as error:
+            raise DataError(str(error), file, line.number) from None
+    for line, label in zip(lines, labeller.label(line.text for line in lines), strict=True):
         shares = "".join(f"{share:6.3f}" for share in label.probabilities.values()) + "  "
-        yield f"{label.name:{width}}  {shares if probabilities else ''}{line}"
+        yield f"{label.name:{width}}  {shares if probabilities else ''}{line.text}"
 
 
 def plot(model: Reader | Labeller, sentence: str, layer: int, picture: Path) -> Iterator[Path]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from memjax.cli.ask import piped, prompt, read_story
 from memjax.data.dialog import ApiCall
+from memjax.errors import DataError
 from memjax.recipes import Bot, BotReply, find_restaurants, load_dialogs
 
 HELP = "Say something; an empty line lets the bot go on (<SILENCE>). /forget: a new dialog. Ctrl-D: leave."
@@ -63,8 +64,12 @@ def talk(folder: Path, story: Path | None, num_slots: int | None, data: str | No
     """Reads a story, if there is one, then talks at the terminal or reads standard input."""
     lines = [] if story is None else read_story(story)
     trained = load_dialogs(folder)
-    data = data or os.environ.get("MEMJAX_DATA")
     restaurants = find_restaurants(trained, data) if data else None
+    if data is None and os.environ.get("MEMJAX_DATA"):
+        try:
+            restaurants = find_restaurants(trained, os.environ["MEMJAX_DATA"])
+        except DataError as error:
+            print(f"without a knowledge base: {error}", file=sys.stderr)
     bot = Bot(trained, restaurants, **({} if num_slots is None else {"num_slots": num_slots}))
     for line in lines:
         print(line)

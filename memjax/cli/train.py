@@ -163,8 +163,8 @@ class TrainKeyValue(Training):
     config: KeyValueConfig
     run_folder: Path = Path("runs/key_value")
     """Where configuration, metrics, checkpoints and results go."""
-    recipe: Literal["default", "released"] = "default"
-    """Where the flags below start from: what does best here, or what the authors' code has."""
+    recipe: Literal["default", "printed"] = "default"
+    """Where the flags below start from: what does best here, or the paper's equations."""
 
     def run(self) -> None:
         """Runs the command."""

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files of a corpus: where they are, and lines that may be of a gzip, may be damaged and may be anything."""
 
+import codecs
 import gzip
 import os
 import pathlib
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import BinaryIO
 
 from memjax.errors import DataError
 
@@ -22,30 +24,41 @@ def read_lines(path: str | os.PathLike[str]) -> Iterator[bytes]:
     Raises:
         DataError: if it cannot be read, is no whole gzip, or has a longer line.
     """
-    line = 0
     try:
         with gzip.open(path, "rb") if os.fspath(path).endswith(".gz") else open(path, "rb") as stream:
-            while raw := stream.readline(MAX_LINE + 1):
-                line += 1
-                if len(raw) > MAX_LINE:
-                    raise DataError(f"expected lines of at most {MAX_LINE} bytes, got a longer one", path, line)
-                yield raw
+            yield from lines_of(stream, path)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"expected a whole gzip file, got one that is not ({error}); get it anew", path) from None
     except OSError as error:
         raise DataError(f"expected a readable file, got: {error.strerror}; check the path", path) from None
 
 
-def read_texts(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
+def lines_of(stream: BinaryIO | gzip.GzipFile, path: str | os.PathLike[str]) -> Iterator[bytes]:
+    """Gives the lines of an open file, as `read_lines`; a mark of byte order before the first one is dropped.
+
+    Args:
+        stream: open for bytes.
+        path: what errors name.
+    """
+    line = 0
+    while raw := stream.readline(MAX_LINE + 1):
+        line += 1
+        if len(raw) > MAX_LINE:
+            raise DataError(f"expected lines of at most {MAX_LINE} bytes, got a longer one", path, line)
+        yield raw.removeprefix(codecs.BOM_UTF8) if line == 1 else raw
+
+
+def read_texts(path: str | os.PathLike[str], lines: Iterable[bytes] | None = None) -> Iterator[tuple[int, str]]:
     """Gives the lines that hold something, each with its number, without its end.
 
     Args:
         path: a UTF-8 file, or a gzip of one if the name ends in `.gz`.
+        lines: its lines, where they are read already.
 
     Raises:
         DataError: as `read_lines`, and if a line is not UTF-8.
     """
-    for line, raw in enumerate(read_lines(path), 1):
+    for line, raw in enumerate(read_lines(path) if lines is None else lines, 1):
         try:
             text = raw.decode().strip("\r\n")
         except UnicodeDecodeError as error:

@@ -9,6 +9,7 @@ import dataclasses
 import os
 from collections.abc import Collection, Iterable, Iterator
 
+from memjax import _checks
 from memjax.data._lines import find, read_texts, short
 from memjax.data.metaqa import Triple
 from memjax.errors import DataError
@@ -98,6 +99,9 @@ class Dialog:
         speakers: `USER`, `BOT` or `FACT`; a user's utterance is followed by the bot's response.
         utterances: what each said.
 
+    Raises:
+        ValueError: if there are not as many of both, a speaker is none of these, or a bot speaks that no user spoke to.
+
     Example:
         >>> dialog = Dialog(("user", "bot"), ("hi", "hello what can i help you with today"))
         >>> dialog.responses
@@ -106,6 +110,17 @@ class Dialog:
 
     speakers: tuple[str, ...]
     utterances: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Checks who speaks when."""
+        if len(self.speakers) != len(self.utterances):
+            raise ValueError(
+                f"utterances: expected {len(self.speakers)}, one for each speaker, got {len(self.utterances)}"
+            )
+        for i, speaker in enumerate(self.speakers):
+            _checks.one_of(f"speakers[{i}]", speaker, (USER, BOT, FACT))
+            if speaker == BOT and (i == 0 or self.speakers[i - 1] != USER):
+                raise ValueError(f"speakers[{i}]: expected a user before the bot, whose response it is, got {BOT!r}")
 
     @property
     def responses(self) -> tuple[int, ...]:
@@ -216,13 +231,18 @@ def read_candidates(path: str | os.PathLike[str]) -> list[str]:
         The different ones, in the order of the file.
 
     Raises:
-        DataError: if the file cannot be read or is empty, or a line has no number or no response.
+        DataError: if the file cannot be read or is empty, or a line has no number, no response or an
+            api_call that is none.
     """
     candidates: dict[str, None] = {}
     for line, raw in read_texts(path):
         number, _, text = raw.partition(" ")
         if not number.isdecimal() or not text.strip():
             raise DataError(f"expected a number, a space and a response, got {short(raw)}; correct it", path, line)
+        try:
+            ApiCall.parse(text)
+        except ValueError as error:
+            raise DataError(f"{error}; correct it", path, line) from None
         candidates[text.strip()] = None
     if not candidates:
         raise DataError("expected at least one response to choose from, got an empty file; get it anew", path)

@@ -33,10 +33,12 @@ _WITHOUT_NAMES = {"1": 1, "2": 2, "3": 0}
 _NO_LABEL = "-"
 
 _ENDINGS = r"'(?:s|m|d|re|ve|ll)\b"
-_TOKEN = re.compile(
+#: A word, as a regular expression.
+WORD = (
     r"\d+(?:[.,:]\d+)+|\b(?:[a-z]\.){2,}|\.{3}"  # 5,000; j.p.; ...
     rf"|\w+?(?=n't\b)|n't\b|{_ENDINGS}|\w+(?:-\w+|(?!{_ENDINGS})'\w+)*|[^\w\s]"
 )
+_TOKEN = re.compile(WORD)
 
 
 @dataclasses.dataclass(frozen=True)

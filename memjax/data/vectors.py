@@ -128,6 +128,7 @@ def vector_words(path: str | os.PathLike[str], limit: int) -> list[str]:
         if text.count(b" ") == width:
             with contextlib.suppress(UnicodeDecodeError):
                 words[text.partition(b" ")[0].decode()] = None
+    words.pop("", None)
     return list(words)
 
 
@@ -146,6 +147,8 @@ def _read(path: str | os.PathLike[str], wanted: set[str]) -> dict[str, np.ndarra
             width = _width(text, path, line)
         if spaces != width:
             fields = text.split(b" ")
+            if b"" in fields:
+                raise DataError("expected one space between numbers, got two; remove one", path, line)
             # More fields are a word with spaces in it, but where the word would end in a number.
             if spaces < width or _numbers(fields[-width - 1 : -width]) is not None:
                 what = f"expected a word and {width} numbers, as in the first line, got {spaces}"
@@ -182,6 +185,8 @@ def _width(text: bytes, path: str | os.PathLike[str], line: int) -> int:
 
 def _numbers(fields: Sequence[bytes]) -> np.ndarray | None:
     """The fields as float32; None if one is no number."""
+    if any(b"_" in field for field in fields):  # Python's own numbers may have them
+        return None
     try:
         with np.errstate(over="ignore"):
             return np.array([float(field) for field in fields], np.float32)

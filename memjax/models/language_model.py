@@ -150,10 +150,12 @@ class LanguageModel(nnx.Module):
 
         Args:
             batch: B.
-            slots: words back that an LSTMN sees.
+            slots: words that will be read; an LSTMN keeps so many, or as many as its span.
         """
         tapes = self.empty_tapes(batch, 1)
-        return self.core.rings(tapes, slots) if isinstance(self.core, LSTMN) else tapes
+        if not isinstance(self.core, LSTMN):
+            return tapes
+        return self.core.rings(tapes, slots if self.core.span is None else min(slots, self.core.span))
 
     def step(self, state: Any, tokens: Array) -> tuple[Any, Array]:
         """Reads one word more.

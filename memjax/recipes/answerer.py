@@ -10,7 +10,7 @@ import numpy as np
 
 from memjax import data
 from memjax.memory import Memory, empty
-from memjax.recipes.end_to_end import TrainedEndToEnd, load_end_to_end
+from memjax.recipes.end_to_end import JOINS, TrainedEndToEnd, load_end_to_end
 from memjax.recipes.end_to_end_config import EndToEndConfig
 from memjax.recipes.program import MAX_SENTENCE, params_of_seed
 from memjax.recipes.runs import open_run
@@ -96,6 +96,7 @@ class Answerer:
         self.vocabulary = trained.vocabulary
         self._params = params_of_seed(trained.params, seed_index)
         self._program = trained.program
+        self._joined = isinstance(trained, TrainedEndToEnd)  # the words of an answer are one symbol
         self._new_words: dict[str, int] = {}  # token ids of words that training never met
         self._size = MAX_SENTENCE * self.vocabulary.longest_ngram
         tokens = jax.ShapeDtypeStruct((self._size,), jnp.int32)
@@ -213,4 +214,4 @@ class Answerer:
             for word, variable in data.variables_of(question, self.vocabulary.function_words).items():
                 named.setdefault(variable, []).append(word)
             answer = [" ".join(named.get(word, [word])) for word in answer]
-        return " ".join(answer)
+        return " ".join(answer).replace(JOINS, " ") if self._joined else " ".join(answer)

@@ -169,8 +169,8 @@ class Bot:
         self._said.append((speaker, text))
 
     def _tell_facts(self, facts: list[str]) -> list[str]:
-        """Tells the facts that are not in memory yet."""
-        known = {text for _, text in self._remembered()}
+        """Tells the facts that are not in memory yet; that nothing was found is told each time."""
+        known = {text for _, text in self._remembered()} - {NO_RESULT}
         new = [fact for fact in facts if fact not in known]
         for fact in new:
             self._tell(FACT, fact)

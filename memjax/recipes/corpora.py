@@ -164,6 +164,11 @@ class MetaQA:
     data: str | None = None
     """Folder with the corpora; the environment variable MEMJAX_DATA where it is not given."""
 
+    def __post_init__(self) -> None:
+        """Checks the share that is held out."""
+        if not 0 < self.valid_part < 1:
+            raise ValueError(f"valid_part: expected a share above 0 and below 1, got {self.valid_part!r}")
+
     def graph(self) -> KnowledgeGraph:
         """The knowledge base."""
         return KnowledgeGraph.build(metaqa.load_triples(find_data(self.data)))

@@ -64,6 +64,14 @@ class Labeller:
         """
         return cls(load_labeller(Path(folder)), seed_index)
 
+    def split(self, line: str) -> tuple[Words, ...]:
+        """The words of a line's sentences, as the corpus has them.
+
+        Raises:
+            ValueError: if a line of a model of pairs has not one tab.
+        """
+        return self._split(line.rstrip("\r\n"))
+
     def label(self, lines: Iterable[str]) -> list[Label]:
         """Tells the labels of lines.
 
@@ -80,7 +88,7 @@ class Labeller:
         Raises:
             ValueError: if a line of a model of pairs has not one tab.
         """
-        texts = [self._split(line.rstrip("\r\n")) for line in lines]
+        texts = [self.split(line) for line in lines]
         if not texts:
             return []
         parts = [data.encode_sequences(part, self.vocabulary) for part in zip(*texts, strict=True)]
@@ -104,7 +112,7 @@ class Labeller:
         Raises:
             ValueError: if the core is an LSTM, which has none, or a sentence has no words.
         """
-        text = self._split(line.rstrip("\r\n"))
+        text = self.split(line)
         if not all(text):
             raise ValueError(f"line: expected words in each sentence, got {line!r}")
         inputs = [jnp.asarray([self.vocabulary.encode(words)], jnp.int32) for words in text]

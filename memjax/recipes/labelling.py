@@ -213,8 +213,8 @@ def train_labeller(
     texts, valid = config.corpus.texts("train"), config.corpus.texts("valid")
     vocabulary = data.Vocabulary.build([*texts.words(), *_words_of_file(config)])
     program = build_labelling_program(config, vocabulary)
+    course = _course(config, program, vocabulary, texts, valid, seeds)  # vectors that do not fit are said here
     run = start_run(config, seeds, vocabulary, folder, resume, overwrite)  # type: ignore[arg-type]
-    course = _course(config, program, vocabulary, texts, valid, seeds)
     params = fit_course(course, config, seeds, run, tensorboard, report)
     trained = TrainedLabeller(config, vocabulary, program, params)
     if run is not None:
@@ -288,7 +288,8 @@ def encode_texts(texts: LabelledTexts, vocabulary: data.Vocabulary, num_labels: 
     parts = [part.take(range(len(part)), width) for part in parts]
     arrays = [jnp.asarray(array) for part in parts for array in (part.tokens, part.lengths)]
     make: Any = LabelledBatch if len(parts) == 1 else PairBatch
-    return make(*arrays, jnp.asarray(labels)), np.stack([part.lengths for part in parts], axis=-1).squeeze()
+    lengths = parts[0].lengths if len(parts) == 1 else np.stack([part.lengths for part in parts], axis=-1)
+    return make(*arrays, jnp.asarray(labels)), lengths
 
 
 def _course(

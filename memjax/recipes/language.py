@@ -35,10 +35,13 @@ from memjax.training import (
     measure_language,
     with_params,
 )
-from memjax.typing import Array, PyTree
+from memjax.typing import UNKNOWN, Array, PyTree
 
 #: Shapes that sentences are padded to; each is compiled.
 NUM_BUCKETS = 8
+
+#: What a corpus has in place of rare words.
+RARE = "<unk>"
 
 #: Stretches of a stream that are measured side by side.
 MEASURED_STRETCHES = 20
@@ -90,7 +93,10 @@ def _program(config: LanguageConfig, num_words: int) -> LanguageProgram:
 
     def init(seed: Array) -> TrainState:
         weights, run = jax.random.split(jax.random.key(seed))
-        return create_state(_model(config, num_words, weights), optimizer, run)
+        made = _model(config, num_words, weights)
+        # An unknown word reads as one that dropout leaves out, and training meets none.
+        made.embedding.table[...] = made.embedding.table[...].at[UNKNOWN].set(0)
+        return create_state(made, optimizer, run)
 
     def measure(params: PyTree, batch: TextBatch) -> dict[str, Array]:
         return measure_language(with_params(model, params), batch)
@@ -135,12 +141,17 @@ class TrainedLanguageModel:
             sentences: the words of each, without marks.
 
         Returns:
-            `{"perplexity": [R]}`: exp of the mean of -log p over words and ends of sentences.
+            `{"perplexity": [R]}`: exp of the mean of -log p over words and ends of sentences; and `unknown`, the share
+            of the words that are left out in percent, where there are any: those that training never met, see
+            `known_words`.
 
         Reference: Cheng et al. 2016, section 5.1.
         """
-        nats = _measurer(self.config, self.program, self.vocabulary, sentences)(self.params)
-        return {"perplexity": [round(float(np.exp(value)), 4) for value in np.asarray(nats)]}
+        nats = np.asarray(_measurer(self.config, self.program, self.vocabulary, sentences)(self.params))
+        found = {"perplexity": [round(float(np.exp(value)), 4) for value in nats]}
+        words = [word in self.vocabulary for sentence in sentences for word in known_words(sentence, self.vocabulary)]
+        unknown = round(100 * words.count(False) / max(len(words), 1), 4)
+        return {**found, "unknown": [unknown] * len(nats)} if unknown else found
 
 
 def train_language_model(
@@ -192,13 +203,33 @@ def train_language_model(
     text, valid = config.corpus.sentences("train"), config.corpus.sentences("valid")
     vocabulary = data.Vocabulary.build([*text, (END,)])
     program = build_language_program(config, vocabulary)
-    run = start_run(config, seeds, vocabulary, folder, resume, overwrite)
     course = _course(config, program, vocabulary, text, valid, len(seeds), seeds[0])
+    run = start_run(config, seeds, vocabulary, folder, resume, overwrite)
     params = fit_course(course, config, seeds, run, tensorboard, report)
     trained = TrainedLanguageModel(config, vocabulary, program, params)
     if run is not None:
         keep_results(run, "valid", lambda: trained.evaluate(valid))
     return trained
+
+
+def known_words(words: Sequence[str], vocabulary: data.Vocabulary) -> list[str]:
+    """The words of a sentence as a language model knows them.
+
+    Args:
+        words: of a sentence.
+        vocabulary: of the training text.
+
+    Returns:
+        A word itself, or in lower case where only that is known, or `<unk>`, which a corpus may have in place of rare
+        words. Where it has none the word stays unknown: it is read as a word without features, and as a word to be
+        predicted it is left out.
+
+    Example:
+        >>> known_words(["A", "zebra"], data.Vocabulary(("<unk>", "a")))
+        ['a', '<unk>']
+    """
+    known = [word if word in vocabulary else word.lower() for word in words]
+    return [word if word in vocabulary else RARE for word in known]
 
 
 def build_language_program(config: LanguageConfig, vocabulary: data.Vocabulary) -> LanguageProgram:
@@ -302,7 +333,7 @@ def _measurer(
     config: LanguageConfig, program: LanguageProgram, vocabulary: data.Vocabulary, text: Sequence[Words]
 ) -> Callable[[PyTree], Array]:
     """`fn(params) -> -log p of a word [R]`, the mean over a text."""
-    encoded = data.encode_sequences(text, vocabulary)
+    encoded = data.encode_sequences([known_words(words, vocabulary) for words in text], vocabulary)
     (mark,) = vocabulary.encode([END])
     if config.tape == "carried":
         parts = _window_parts(data.windows(encoded, mark, MEASURED_STRETCHES, config.window))

@@ -15,14 +15,11 @@ from memjax import _checks, data
 from memjax.data.ptb import END
 from memjax.models import LanguageModel
 from memjax.nn import LSTMN
-from memjax.recipes.language import TrainedLanguageModel, load_language_model
+from memjax.recipes.language import TrainedLanguageModel, known_words, load_language_model
 from memjax.recipes.program import params_of_seed
 from memjax.recipes.reading import like_lengths
 from memjax.training import with_params
-from memjax.typing import NUM_SPECIAL, Array
-
-#: What a corpus has in place of rare words.
-RARE = "<unk>"
+from memjax.typing import NUM_SPECIAL, UNKNOWN, Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +27,8 @@ class ScoredWords:
     """A sentence, and how probable each word was after those before it.
 
     Attributes:
-        words: as they were read: a word that the model does not know is `<unk>`; the end of the sentence comes last.
-        log_probs: natural logarithms, one for each word.
+        words: as they were read, see `known_words`; the end of the sentence comes last.
+        log_probs: natural logarithms, one for each word; NaN of a word that stays unknown.
     """
 
     words: tuple[str, ...]
@@ -39,8 +36,8 @@ class ScoredWords:
 
     @property
     def perplexity(self) -> float:
-        """exp of the mean of -log p."""
-        return float(np.exp(-np.mean(self.log_probs)))
+        """exp of the mean of -log p, over the words that are known."""
+        return float(np.exp(-np.nanmean(self.log_probs)))
 
 
 class Reader:
@@ -105,7 +102,7 @@ class Reader:
         _checks.above_zero("temperature", temperature)
         _checks.at_least_zero("top_k", top_k)
         words = prompt.split()
-        tokens = jnp.asarray([self._end, *self.vocabulary.encode(self._known(words))], jnp.int32)
+        tokens = jnp.asarray([self._end, *self.vocabulary.encode(known_words(words, self.vocabulary))], jnp.int32)
         top_k = min(top_k or len(self.vocabulary), len(self.vocabulary) - NUM_SPECIAL)
         drawn = _generate(self.model, tokens, jax.random.key(seed), temperature, max_words, top_k)
         added = np.asarray(drawn).tolist()
@@ -125,7 +122,7 @@ class Reader:
         """How probable the words of sentences are, those of like length read side by side; see `score`."""
         if not sentences:
             return []
-        words = [self._known(sentence.split()) for sentence in sentences]
+        words = [known_words(sentence.split(), self.vocabulary) for sentence in sentences]
         inputs, targets = data.next_words(data.encode_sequences(words, self.vocabulary), self._end)
         scored: list[Any] = [None] * len(words)
         for batch in like_lengths(targets.lengths):
@@ -135,7 +132,8 @@ class Reader:
                 if row >= 0:
                     count = targets.lengths[row]
                     said = tuple(self.vocabulary.decode(tokens[:count].tolist()))
-                    scored[row] = ScoredWords(said, tuple(map(float, log_probs[:count])))
+                    told = np.where(tokens[:count] == UNKNOWN, np.nan, log_probs[:count])
+                    scored[row] = ScoredWords(said, tuple(map(float, told)))
         return scored
 
     def attention(self, sentence: str) -> tuple[tuple[str, ...], np.ndarray]:
@@ -153,14 +151,10 @@ class Reader:
         """
         if not isinstance(self.model.core, LSTMN):
             raise ValueError("core: expected an LSTMN to show the attention of, got another one; plot another run")
-        tokens = jnp.asarray([self._end, *self.vocabulary.encode(self._known(sentence.split()))], jnp.int32)[None]
-        maps = self.model.core.attention(self.model.embedding(tokens))  # [L, 1, T, T]
+        words = known_words(sentence.split(), self.vocabulary)
+        tokens = jnp.asarray([self._end, *self.vocabulary.encode(words)], jnp.int32)
+        maps = self.model.core.attention(self.model.embedding(tokens[None]))  # [L, 1, T, T]
         return (END, *sentence.split()), np.asarray(maps[:, 0])
-
-    def _known(self, words: Sequence[str]) -> list[str]:
-        """The words as the model knows them: in lower case where only that is known; a rare word where it is not."""
-        known = [word if word in self.vocabulary else word.lower() for word in words]
-        return [word if word in self.vocabulary else RARE for word in known]
 
 
 @jax.jit

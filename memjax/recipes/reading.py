@@ -57,7 +57,7 @@ class Course:
         steps: optimizer steps of an epoch.
         padding: the share of what is computed in an epoch that is padding.
         decay: of the learning rate, after an epoch without significant improvement.
-        significant: the share by which the criterion must fall.
+        significant: the share by which the criterion must fall; where it is -log p, of that and not of perplexity.
         summarize: from the sums of an epoch to its metrics, `loss` among them.
         enter: from the train state to what `learn` carries.
         leave: and back.

@@ -82,7 +82,7 @@ class SST:
 
     def split_line(self, line: str) -> tuple[Words, ...]:
         """The words of a line, as the corpus has them."""
-        return (snli.tokenize(line),)
+        return (sst.tokenize(line),)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ from memjax.losses import word_loss
 from memjax.models import LanguageModel
 from memjax.training.planned import scan_kinds
 from memjax.training.state import ModelLossFn, StepFn
-from memjax.typing import Array, PyTree
+from memjax.typing import UNKNOWN, Array, PyTree
 
 
 @struct.dataclass
@@ -42,8 +42,9 @@ class TextBatch:
 
     @property
     def counts(self) -> Array:
-        """Which words count, bool `[B, T]`."""
-        return jnp.arange(self.inputs.shape[1])[None] < self.lengths[:, None]
+        """Which words are to be predicted, bool `[B, T]`: not what is beyond the lengths, and no unknown word."""
+        within = jnp.arange(self.inputs.shape[1])[None] < self.lengths[:, None]
+        return within & (self.targets != UNKNOWN)
 
 
 def make_language_loss(dtype: DTypeLike | None = None) -> ModelLossFn:

@@ -392,18 +392,23 @@ def test_a_language_model_at_the_command_line(capsys, tmp_path, monkeypatch):
     assert code == 0 and re.fullmatch(r"test: perplexity \d+\.\d\d\n", out)
     code, out, _ = call(capsys, "generate", run, "the cat", "--samples", "2", "--max-words", "3")
     assert code == 0 and [line[:7] for line in out.splitlines()] == ["the cat"] * 2
-    monkeypatch.setattr(sys, "stdin", io.StringIO("the cat\n\na dog\n"))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xef\xbb\xbfthe cat\n\nthe zebra a dog\n")))
     code, out, _ = call(capsys, "score", run, "-")
-    assert code == 0 and out.count("\n") == 3 and "perplexity of 6 words and ends" in out
+    assert code == 0 and out.count("\n") == 3
+    assert "perplexity of 7 words and ends of sentences; 1 words that the model does not know are left out" in out
     code, out, _ = call(capsys, "score", run, tmp_path / "test.txt", "--words")
     assert code == 0 and re.match(r" +-\d+\.\d{4}  the\n", out)
     picture = tmp_path / "pictures" / "arcs.png"
     assert call(capsys, "plot", run, "the cat sees", "--picture", picture)[0] == 0 and picture.is_file()
     assert "layer: expected a layer from 1 to 1, got 2" in call(capsys, "plot", run, "the cat", "--layer", "2")[2]
     code, _, err = call(capsys, "score", run, tmp_path / "none.txt")
-    assert code == 1 and "none.txt: expected a text file" in err
-    (tmp_path / "bad.txt").write_bytes(b"\xff\xfe")
-    assert "bad.txt: expected a text file" in call(capsys, "score", run, tmp_path / "bad.txt")[2]
+    assert code == 1 and "none.txt: expected a readable file" in err
+    (tmp_path / "bad.txt").write_bytes(b"\n\xff\xfe")
+    assert "bad.txt:2: expected UTF-8" in call(capsys, "score", run, tmp_path / "bad.txt")[2]
+    (tmp_path / "bad.txt").write_bytes(b"\n")
+    assert "bad.txt: expected at least one line with words" in call(capsys, "score", run, tmp_path / "bad.txt")[2]
+    assert "samples: expected" in call(capsys, "generate", run, "the", "--samples", "0")[2]
+    assert "seeds: expected" in call(capsys, "generate", run, "the", "--seed", str(2**40))[2]
     code, _, err = call(capsys, "ask", run)
     assert code == 1 and "expected a run over stories" in err
 

@@ -59,6 +59,20 @@ def test_the_restaurants_of_task_6_are_those_of_its_training(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("speakers", "message"),
+    [
+        (("user",), "utterances: expected 1, one for each speaker, got 2"),
+        (("user", "bott"), r"speakers\[1\]: expected one of .* did you mean 'bot'"),
+        (("bot", "user"), r"speakers\[0\]: expected a user before the bot"),
+        (("fact", "bot"), r"speakers\[1\]: expected a user before the bot"),
+    ],
+)
+def test_who_speaks_when(speakers, message):
+    with pytest.raises(ValueError, match=message):
+        dialog.Dialog(speakers, ("hi", "hello"))
+
+
+@pytest.mark.parametrize(
     ("read", "text", "line", "message"),
     [
         (dialog.read, "1 hi\thello\nhi\thello\n", 2, "expected a line that begins with its number and a space"),
@@ -74,6 +88,7 @@ def test_the_restaurants_of_task_6_are_those_of_its_training(tmp_path):
         (dialog.read, "\n\n", None, "expected at least one dialog, got an empty file"),
         (dialog.read_candidates, "hello\n", 1, "expected a number, a space and a response, got 'hello'"),
         (dialog.read_candidates, "1 a\n1 \n", 2, "expected a number, a space and a response"),
+        (dialog.read_candidates, "1 a\n1 api_call rome\n", 2, "expected api_call cuisine place"),
         (dialog.read_candidates, "\n", None, "expected at least one response to choose from, got an empty file"),
         (dialog.read_restaurants, "1 a R_price\tcheap\n1 a price\tcheap\n", 2, "expected a number and restaurant R_"),
         (dialog.read_restaurants, "1 a R_price\n", 1, "expected a number and restaurant R_"),

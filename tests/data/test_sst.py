@@ -123,3 +123,15 @@ def test_all_of_the_corpus(data_dir):
     phrases = sst.load(data_dir, "train", phrases=True)
     assert (len(phrases), len({phrase.words for phrase in phrases})) == (157_401, 156_817)
     assert sum(phrase.label != 2 for phrase in phrases) == 77_307
+
+
+def test_plain_text_has_the_words_of_the_trees():
+    assert sst.tokenize("the '70s \"em\" -- it's 4/5") == ("the", "'70s", "``", "em", "''", "--", "it", "'s", "4/5")
+    assert sst.tokenize("Mr. Ford ... ***") == ("mr.", "ford", "...", "***")
+
+
+def test_sentences_of_the_treebank_come_back(data_dir):
+    _needs(data_dir)
+    read = sst.load(data_dir, "dev")
+    again = [sst.tokenize(" ".join(one.words)) for one in read]
+    assert sum(one.words != words for one, words in zip(read, again, strict=True)) <= 1

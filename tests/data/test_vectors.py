@@ -68,7 +68,9 @@ def test_missing_words_are_made_of_those_around_them(path):
         ("a 1 2\nthe -inf 1\n", 2, "expected finite numbers after the word, got '-inf'"),
         ("a 1 2\nthe 1 1e99\n", 2, "expected finite numbers after the word, got '1e99'"),
         ("a 1 2\nthe 1 x\n", 2, "expected finite numbers after the word, got 'x'"),
-        ("a 1 2\nthe 1  2\n", 2, "expected a word and 2 numbers, as in the first line, got 3"),
+        ("a 1 2\nthe 1  2\n", 2, "expected one space between numbers, got two"),
+        ("a 1 2\nthe  1 2\n", 2, "expected one space between numbers, got two"),
+        ("a 1 2\nthe 1 1_0\n", 2, "expected finite numbers after the word, got '1_0'"),
         ("a 1 2\n", None, "expected vectors for some of 1 words, got none"),
     ],
 )

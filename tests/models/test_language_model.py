@@ -26,9 +26,9 @@ def make(**options):
     return LanguageModel(W, D, H, rngs=nnx.Rngs(0), **options)
 
 
-@pytest.mark.parametrize("core", ["lstm", "lstmn"])
-def test_word_by_word_is_all_at_once(core):
-    model = make(core=core)
+@pytest.mark.parametrize(("core", "span"), [("lstm", None), ("lstmn", None), ("lstmn", 2)])
+def test_word_by_word_is_all_at_once(core, span):
+    model = make(core=core, span=span)
     state, found = model.start(2, 4), []
     step = jax.jit(model.step)
     for tokens in TOKENS.T:

@@ -90,6 +90,7 @@ def test_a_bot_is_trained_kept_and_talked_to(tmp_path, corpus):
     small.say("hi")
     assert len(small.say("thai for two please").read) == 2
     assert small.say("in rome then").facts == ("api_call no result",) and len(small.say("hi").read) == 2
+    assert small.say("in rome then").facts == ("api_call no result",), "each time"
 
 
 @pytest.mark.thorough

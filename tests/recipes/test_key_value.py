@@ -185,5 +185,7 @@ def test_configurations_are_checked(field, value, message):
 
 
 def test_a_configuration_comes_back_from_json():
+    with pytest.raises(ValueError, match="valid_part: expected a share above 0 and below 1, got 0"):
+        MetaQA(valid_part=0)
     config = dataclasses.replace(CONFIG, names="trained", corpus=MetaQA(valid_part=0.2))
     assert from_json(to_json(config), "config.json") == config

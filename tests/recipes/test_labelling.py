@@ -23,7 +23,7 @@ from memjax.recipes import (
 )
 from memjax.recipes.config import from_json, to_json
 from memjax.recipes.labelling import encode_texts
-from memjax.recipes.runs import create_run
+from memjax.recipes.runs import create_run, open_run
 from memjax.typing import NUM_SPECIAL, UNKNOWN
 
 TREES = "(4 (2 a) (4 gem))\n(0 (2 a) (0 bore))\n(4 (4 superb) (2 .))\n(0 (0 dull) (2 .))\n(2 (2 a) (2 film))\n"
@@ -82,17 +82,25 @@ def test_a_run_is_trained_kept_and_used(tmp_path, corpora):
 
 
 @pytest.mark.thorough
-def test_a_run_goes_on_to_the_same_bits(tmp_path):
+def test_a_run_goes_on_to_the_same_bits(tmp_path, monkeypatch):
+    monkeypatch.setattr("memjax.recipes.fit.SAVE_SECONDS", -1)
     config = sentiment(tuning="scaled_first", epochs=3)
     whole = train_labeller(config, seeds=(0, 1), folder=tmp_path / "whole")
     assert not np.array_equal(*whole.params["embedding"]["table"]), "words without a vector have one of each seed"
     with pytest.raises(KeyboardInterrupt):
         train_labeller(config, seeds=(0, 1), folder=tmp_path / "stopped", report=_stop_in_epoch_2)
+    assert open_run(tmp_path / "stopped").checkpoints(read_only=True).step, "it has something to go on from"
     stopped = train_labeller(config, seeds=(0, 1), folder=tmp_path / "stopped", resume=True)
     for one, other in zip(jax.tree.leaves(whole.params), jax.tree.leaves(stopped.params), strict=True):
         np.testing.assert_array_equal(one, other)
     records = [(tmp_path / run / "metrics.jsonl").read_text().splitlines() for run in ("whole", "stopped")]
     assert [json.loads(line)["valid"] for line in records[0]] == [json.loads(line)["valid"] for line in records[1]]
+
+
+def test_vectors_that_do_not_fit_cost_no_run(tmp_path):
+    with pytest.raises(ValueError, match="features: expected 4, the numbers of each vector"):
+        train_labeller(sentiment(tuning="frozen", features=5), folder=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def _stop_in_epoch_2(done, epochs, metrics):

@@ -3,6 +3,7 @@
 
 import dataclasses
 import json
+import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -14,14 +15,16 @@ from memjax.recipes import (
     AnsweringConfig,
     LanguageConfig,
     PennTreebank,
+    Reader,
     TextFiles,
     evaluate_language_model,
     language,
     load_language_model,
     train_language_model,
 )
+from memjax.recipes.language import known_words
 from memjax.recipes.reading import ReadingState, _settle, make_optimizer
-from memjax.recipes.runs import create_run
+from memjax.recipes.runs import create_run, open_run
 from memjax.training import TrainState
 
 SMALL = LanguageConfig(core="lstm", features=3, hidden_features=4, batch_size=4, epochs=3)
@@ -84,8 +87,9 @@ def test_a_run_is_trained_measured_and_loaded(text, tmp_path):
 @pytest.mark.thorough
 @pytest.mark.parametrize("tape", ["sentence", "carried"])
 @pytest.mark.parametrize("core", ["lstm", "lstmn"])
-def test_a_killed_run_goes_on_to_the_same_bits(text, tmp_path, tape, core):
-    dropped = {"dropout": 0.2, "word_dropout": 0.1, "optimizer": "adam", "window": 5}
+def test_a_killed_run_goes_on_to_the_same_bits(text, tmp_path, monkeypatch, tape, core):
+    monkeypatch.setattr("memjax.recipes.fit.SAVE_SECONDS", -1)
+    dropped = {"dropout": 0.2, "word_dropout": 0.1, "optimizer": "adam", "window": 5 if tape == "carried" else 35}
     config = dataclasses.replace(SMALL, corpus=TextFiles(text), core=core, tape=tape, learning_rate=0.02, **dropped)
     whole = train_language_model(config, folder=tmp_path / "whole", seeds=(0, 1))
 
@@ -98,8 +102,23 @@ def test_a_killed_run_goes_on_to_the_same_bits(text, tmp_path, tape, core):
 
     with pytest.raises(Killed):
         train_language_model(config, folder=tmp_path / "cut", seeds=(0, 1), report=kill)
+    assert open_run(tmp_path / "cut").checkpoints(read_only=True).step, "it has something to go on from"
     again = train_language_model(config, folder=tmp_path / "cut", seeds=(0, 1), resume=True)
     jax.tree.map(np.testing.assert_array_equal, whole.params, again.params)
+
+
+@pytest.mark.parametrize("marks", [False, True])
+def test_words_that_training_never_met(text, marks):
+    path = pathlib.Path(text, "train.txt")
+    path.write_text(path.read_text().replace("cat", "<unk>" if marks else "cat"))
+    trained = train_language_model(dataclasses.replace(SMALL, corpus=TextFiles(text), epochs=1))
+    told = [("the", "zebra", "dog"), ("DOG", "sees")]
+    found, scored = trained.evaluate(told), Reader(trained).score_all([" ".join(words) for words in told])
+    assert known_words(told[1], trained.vocabulary) == ["dog", "sees"]
+    assert found.get("unknown") == (None if marks else [20.0])
+    log_probs = np.concatenate([one.log_probs for one in scored])
+    assert np.isnan(log_probs).tolist() == [False, not marks, *[False] * 5]
+    assert found["perplexity"][0] == pytest.approx(np.exp(-np.nanmean(log_probs)), rel=1e-4)
 
 
 @pytest.mark.thorough
