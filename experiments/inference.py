@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from experiments import _reading, common
-from memjax.recipes import SNLI, InferenceConfig
+from memjax.recipes import MODERN_INFERENCE, SNLI, InferenceConfig
 
 #: The paper's accuracies with h = 100, from all 549,367 training pairs; the LSTM is Bowman et al.'s.
 PAPER = {"LSTM": 77.6, "LSTMN": 81.5, "LSTMN, shallow": 84.3, "LSTMN, deep": 84.5}
@@ -25,6 +25,10 @@ MODELS = {
     "LSTMN, shallow": dataclasses.replace(_PAPER, fusion="shallow"),
     "LSTMN, deep": dataclasses.replace(_PAPER, fusion="deep"),
     "LSTMN, deep, two readers": dataclasses.replace(_PAPER, fusion="deep", shared=False),
+    "LSTM, modern": dataclasses.replace(MODERN_INFERENCE, core="lstm", fusion="none"),
+    "LSTMN, modern": dataclasses.replace(MODERN_INFERENCE, fusion="none"),
+    "LSTMN, shallow, modern": MODERN_INFERENCE,
+    "LSTMN, deep, modern": dataclasses.replace(MODERN_INFERENCE, fusion="deep"),
 }
 
 

@@ -38,7 +38,9 @@ class SentencePairMatcher(nnx.Module):
             premise, which an LSTMN alone can.
         shared: one network reads both. The parameter counts that the paper prints are of that, its released code has
             two.
-        compare: `"concat"`, [u, v], or `"match"`, [u, v, |u - v|, u * v].
+        compare: `"concat"`, [u, v], or `"match"`, [u, v, |u - v|, u * v]; in shallow fusion also the averages of g_t,
+            |h_t - g_t| and h_t * g_t: what word t of the hypothesis read of the premise beside its own state, which is
+            then what asks for it.
         num_layers: L.
         span: how many slots back an LSTMN sees; None for all.
         head_features: of both layers of the classifier; None is H.
@@ -59,7 +61,8 @@ class SentencePairMatcher(nnx.Module):
 
     Reference: Cheng et al. 2016, sections 4 and 5.3.
     Departs from the paper: biases and initial weights, which it does not state; where the classifier has dropout is
-    that of the code it released. `compare="match"` and dropout elsewhere are not in it.
+    that of the code it released. `compare="match"` and dropout elsewhere are not in it. How shallow fusion goes to the
+    prediction it leaves open: `"concat"` adds g_t to h_t.
     """
 
     def __init__(
@@ -98,10 +101,12 @@ class SentencePairMatcher(nnx.Module):
             self.other = nnx.data(None) if shared else make_core(*sizes)
         else:
             options: dict[str, Any] = {"num_layers": num_layers, "span": span, "share_weights": shared}
+            if fusion == "shallow" and compare == "match":
+                options |= {"query": "hidden", "combine": "concat"}
             self.fusion = _FUSED[fusion](features, hidden_features, param_dtype=param_dtype, rngs=rngs, **options)
         width = hidden_features if head_features is None else head_features
-        joined = hidden_features * (2 if compare == "concat" else 4)
-        self.head = Head(joined, width, num_classes, dropout, param_dtype, rngs)
+        joined = 2 if compare == "concat" else 7 if fusion == "shallow" else 4
+        self.head = Head(joined * hidden_features, width, num_classes, dropout, param_dtype, rngs)
 
     def __call__(
         self,
@@ -130,8 +135,13 @@ class SentencePairMatcher(nnx.Module):
         source = embed(self.embedding, premises, self.word_dropout, self.embedding_dropout, key, 1)
         target = embed(self.embedding, hypotheses, self.word_dropout, self.embedding_dropout, key, 2)
         read, said = self._read(source, target, premise_lengths, hypothesis_lengths)
-        u, v = average(read, premise_lengths), average(said, hypothesis_lengths)
-        joined = (u, v) if self.compare == "concat" else (u, v, jnp.abs(u - v), u * v)
+        own, *across = jnp.split(said, said.shape[-1] // read.shape[-1], axis=-1)  # h_t, and g_t where it is apart
+        u, v = average(read, premise_lengths), average(own, hypothesis_lengths)
+        joined = [u, v]
+        if self.compare == "match":
+            joined += [jnp.abs(u - v), u * v]
+        for other in across:
+            joined += [average(each, hypothesis_lengths) for each in (other, jnp.abs(own - other), own * other)]
         return self.head(jnp.concatenate(joined, axis=-1), key)
 
     def attention(

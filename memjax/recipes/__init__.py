@@ -55,6 +55,7 @@ from memjax.recipes.observer import Observer, Sight
 from memjax.recipes.progress import progress
 from memjax.recipes.reader import Reader, ScoredWords
 from memjax.recipes.reading_config import (
+    MODERN_INFERENCE,
     MODERN_LANGUAGE,
     MODERN_SENTIMENT,
     READING_RECIPES,
@@ -136,6 +137,7 @@ __all__ = [
     "evaluate_language_model",
     "load_language_model",
     "train_language_model",
+    "MODERN_INFERENCE",
     "MODERN_LANGUAGE",
     "MODERN_SENTIMENT",
     "LanguageConfig",

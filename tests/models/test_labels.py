@@ -3,6 +3,7 @@
 
 import importlib.util
 import pathlib
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -72,9 +73,9 @@ def test_matcher_equals_the_equations(shared):
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("fusion", ["shallow", "deep"])
-def test_fused_matcher_equals_the_equations(fusion):
-    model = matcher(core="lstmn", fusion=fusion)
+@pytest.mark.parametrize(("fusion", "compare"), [("shallow", "concat"), ("shallow", "match"), ("deep", "concat")])
+def test_fused_matcher_equals_the_equations(fusion, compare):
+    model = matcher(core="lstmn", fusion=fusion, compare=compare)
     head, (table,), fused = head_of(model), numbers(model.embedding.table), model.fusion
     take = lambda module, kind: kind(  # noqa: E731
         **{
@@ -85,13 +86,19 @@ def test_fused_matcher_equals_the_equations(fusion):
     cell = take(fused.encoder.layers[0], reference.LSTMNWeights)
     inter = take(fused.inter[0] if fusion == "deep" else fused.inter, reference.SourceWeights)
     gates = numbers(fused.gate_read[0], fused.gate_input[0], fused.gate_bias[0]) if fusion == "deep" else ()
-    read = reference.deep_fusion if fusion == "deep" else reference.shallow_fusion
+    apart = {"query": "hidden", "combine": "concat"} if compare == "match" else {}
+    read = reference.deep_fusion if fusion == "deep" else partial(reference.shallow_fusion, **apart)
     scores = model(TOKENS, OTHERS, LENGTHS, OTHER_LENGTHS)
     weights = model.attention(TOKENS, OTHERS, LENGTHS, OTHER_LENGTHS)
     for row, (j, t) in enumerate(zip(LENGTHS, OTHER_LENGTHS, strict=True)):
         premise, hypothesis = table[np.asarray(TOKENS[row, :j])], table[np.asarray(OTHERS[row, :t])]
         hidden, said, maps = read(cell, cell, inter, *gates, premise, hypothesis)
-        close(scores[row], reference.classify([hidden.mean(0), said.mean(0)], *head))
+        joined = [hidden.mean(0), said.mean(0)]
+        if compare == "match":
+            (u, v), across = (hidden.mean(0), said[:, :H].mean(0)), said[:, H:]
+            words = (across, abs(said[:, :H] - across), said[:, :H] * across)
+            joined = [u, v, abs(u - v), u * v, *(each.mean(0) for each in words)]
+        close(scores[row], reference.classify(joined, *head))
         close(weights.inter[0, row, :t, :j], maps[2])
 
 
