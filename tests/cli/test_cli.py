@@ -390,6 +390,9 @@ def test_a_language_model_at_the_command_line(capsys, tmp_path, monkeypatch):
     assert code == 0 and re.search(r"valid: perplexity \d+\.\d\d\n.*generate", out)
     code, out, _ = call(capsys, "evaluate", run, "--data", tmp_path)
     assert code == 0 and re.fullmatch(r"test: perplexity \d+\.\d\d\n", out)
+    (tmp_path / "test.txt").write_text("the cat sees a zebra\n")
+    code, out, _ = call(capsys, "evaluate", run, "--data", tmp_path)
+    assert code == 0 and out.endswith(", without the 20.0 % of words that it does not know\n")
     code, out, _ = call(capsys, "generate", run, "the cat", "--samples", "2", "--max-words", "3")
     assert code == 0 and [line[:7] for line in out.splitlines()] == ["the cat"] * 2
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xef\xbb\xbfthe cat\n\nthe zebra a dog\n")))
