@@ -25,7 +25,7 @@ ifneq ($(wildcard ../shared/data/.),)
 test: export MEMJAX_DATA ?= $(abspath ../shared/data)
 endif
 test: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 # Everything, the tests marked thorough as well; twice as long.
 test-all: ARGS += -m ""

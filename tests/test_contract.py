@@ -709,7 +709,7 @@ def test_every_public_part_is_in_the_table():
 
 def quick(names):
     """The names, those marked that take long to compile: layers and models have files of tests of their own."""
-    slow = ("nn.", "models.", "sharded", "hashing.", "search.hashed", "beam_hops", "tape_scan", "tape_attention")
+    slow = ("nn.", "models.", "sharded", "hashing.", "search.hashed", "beam_hops", "lstmn.")
     return [pytest.param(n, marks=pytest.mark.thorough) if any(word in n for word in slow) else n for n in names]
 
 
