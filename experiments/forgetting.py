@@ -111,11 +111,13 @@ def _trained(seeds: int) -> tuple[Trained, Splits]:
 def _streams(seeds: int, split: str) -> Streams:
     """Stories of other worlds than the one trained on, each with initial places of its own."""
     generate = partial(
-        simulation.generate, num_statements=NUM_STATEMENTS, num_questions=NUM_QUESTIONS, window=NUM_STATEMENTS
+        simulation.generate,
+        num_statements=NUM_STATEMENTS,
+        num_questions=NUM_QUESTIONS,
+        window=NUM_STATEMENTS,
+        difficulty=Simulation.difficulty,
     )
-    examples = [
-        example for seed in range(NUM_STREAMS) for example in generate(seed, split, difficulty=Simulation.difficulty)
-    ]
+    examples = [example for seed in range(NUM_STREAMS) for example in generate(seed, split)]
     trained, splits = _trained(seeds)
     stories = encode(examples, trained.vocabulary)
     about, names = Topics.learn(cast("tuple[Example, ...]", splits.train)).of(stories.sentences, trained.vocabulary)

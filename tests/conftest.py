@@ -62,26 +62,16 @@ SLOW_EXAMPLES = {
     "memjax.training.state.make_step",
 }
 
-#: Tests that take long to compile, of which another variant, or another test of the same code, is always run.
-SLOW_TESTS = {
-    "test_a_full_memory_is_a_ring_and_forgets_the_oldest",
-    "test_a_name_that_was_never_seen_matches_itself",
-    "test_a_row_that_does_not_step_keeps_its_read",
+#: Variants of tests that take long to compile, of which another variant is always run.
+SLOW_VARIANTS = {
     "test_a_search_of_one_hit_a_hop_is_enough[True-False]",
-    "test_a_slot_that_was_read_scores_less_after",
     "test_a_wide_beam_finds_the_best_of_all_chains[False]",
-    "test_an_epoch_is_its_steps_and_each_epoch_has_its_own_order",
     "test_an_exported_program_returns_what_the_jitted_one_does[LSTMN train step]",
     "test_an_exported_program_returns_what_the_jitted_one_does[MemNN train step]",
     "test_an_index_is_divided_and_written_with_the_memory[auto]",
-    "test_answerer.py",
-    "test_ask_with_a_small_memory",
-    "test_cluster_buckets_hold_exact_matches_and_neighbours",
-    "test_codes_find_what_vectors_find",
     "test_empty_slots_change_nothing[MemNN]",
     "test_empty_slots_change_nothing[highest]",
     "test_empty_slots_change_nothing[in time order, stop]",
-    "test_epochs_learn_the_task",
     "test_equals_exact_search_of_the_probed_lists[True-11]",
     "test_equals_the_equations[float32-True-3-True]",
     "test_equals_the_equations[float64-True-None-True]",
@@ -89,46 +79,27 @@ SLOW_TESTS = {
     "test_fusion_equals_the_equations[shallow]",
     "test_gradients_agree_with_finite_differences[options1]",
     "test_gradients_agree_with_finite_differences[options2]",
-    "test_gradients_of_invalid_hits_are_zero",
     "test_hops_and_words_are_those_of_the_equations[options1]",
     "test_hops_and_words_are_those_of_the_equations[options3]",
     "test_hops_and_words_are_those_of_the_equations[options4]",
     "test_hops_and_words_are_those_of_the_equations[options7]",
     "test_hops_and_words_are_those_of_the_equations[options8]",
     "test_hops_and_words_are_those_of_the_equations[options9]",
-    "test_language_model.py::test_log_probs_are_those_of_the_scores",
-    "test_language_model.py::test_padding_changes_nothing",
     "test_layers_equal_the_equations[True-True]",
-    "test_linear_hops_are_another_model",
     "test_loss_and_gradient[settings0]",
     "test_loss_is_that_of_the_equations[softmax-options17]",
-    "test_memn2n.py::test_of_an_empty_memory_the_question_alone_answers",
     "test_nan_and_infinity_are_never_found_and_hide_nothing[3]",
-    "test_nothing_is_found_in_empty_lists_or_by_nan",
-    "test_probed.py::test_gradients_are_those_of_the_scores",
-    "test_reader.py",
-    "test_scenes.py::test_sizes_are_checked",
     "test_scores_and_weights_are_those_of_the_equations[age-expected1]",
     "test_scores_are_those_of_the_equations[rnn]",
     "test_scores_follow_the_equations_at_each_hop[True]",
-    "test_scores_of_codes_are_near_those_of_vectors",
-    "test_sentences.py::test_a_network_writes_after_what_it_found",
-    "test_sentences.py::test_padding_changes_nothing",
-    "test_slots_can_change_places_and_empty_ones_change_nothing",
     "test_step_by_step_equals_the_equations[False]",
     "test_stopped_and_resumed[3]",
-    "test_the_baseline_sees_slots_side_by_side",
-    "test_the_linear_start_comes_before_the_epochs",
     "test_the_loss_falls_to_zero_where_right_facts_win[hinge-in_batch]",
     "test_the_loss_falls_to_zero_where_right_facts_win[softmax-hashed]",
     "test_turns_score_as_one_at_a_time[age-2]",
-    "test_windows_share_one_program",
-    "test_windows_without_words_are_no_steps",
     "test_without_tolerance_several_chains_are_the_one[False]",
     "test_word_by_word_is_all_at_once[lstm-None]",
     "test_word_by_word_is_all_at_once[lstmn-None]",
-    "test_words_that_training_never_met[False]",
-    "test_words_that_training_never_met[True]",
     "test_writes_equal_one_device[auto-free]",
     "test_writes_equal_one_device[auto-outside]",
     "test_writes_equal_one_device[explicit-least used]",
@@ -140,8 +111,7 @@ SLOW_TESTS = {
 def pytest_collection_modifyitems(items):
     """What takes longest comes first, so that no worker is left alone with it."""
     for item in items:
-        file = item.path.name
-        if {item.name, file, f"{file}::{item.name}"} & (SLOW_EXAMPLES | SLOW_TESTS):
+        if item.name in SLOW_EXAMPLES | SLOW_VARIANTS:
             item.add_marker(pytest.mark.thorough)
     items.sort(key=lambda item: item.path.name not in ("test_devices.py", "README.md"))
 

@@ -232,7 +232,7 @@ class Label:
         """Runs the command."""
         from memjax.cli.read import labels, read_input
 
-        for line in labels(Labeller.load(self.run_folder), read_input(self.file), self.file, self.probabilities):
+        for line in labels(Labeller.load(self.run_folder), read_input(self.file), self.probabilities):
             print(line)
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from memjax.cli.pictures import save_picture
-from memjax.data._lines import lines_of, read_texts
+from memjax.data._lines import lines_of, read_lines, texts_of
 from memjax.errors import DataError
 from memjax.recipes import Labeller, Reader
 
@@ -17,6 +17,7 @@ from memjax.recipes import Labeller, Reader
 class Line(NamedTuple):
     """A line that holds something, and where it stands."""
 
+    path: str
     number: int
     text: str
 
@@ -27,10 +28,11 @@ def read_input(file: Path) -> list[Line]:
     Raises:
         DataError: if the file cannot be read, is no text, or holds nothing.
     """
-    lines = lines_of(sys.stdin.buffer, "standard input") if str(file) == "-" else None
-    found = [Line(*line) for line in read_texts("standard input" if lines is not None else file, lines)]
+    path = "standard input" if str(file) == "-" else str(file)
+    lines = lines_of(sys.stdin.buffer, path) if str(file) == "-" else read_lines(file)
+    found = [Line(path, *line) for line in texts_of(lines, path)]
     if not found:
-        raise DataError("expected at least one line with words, got none", file)
+        raise DataError("expected at least one line with words, got none", path)
     return found
 
 
@@ -50,19 +52,19 @@ def scores(reader: Reader, lines: list[Line], words: bool) -> Iterator[str]:
     yield f"{np.exp(nats / max(count, 1)):10.2f}  perplexity of {count} words and ends of sentences{left_out}"
 
 
-def labels(labeller: Labeller, lines: list[Line], file: Path, probabilities: bool) -> Iterator[str]:
+def labels(labeller: Labeller, lines: list[Line], probabilities: bool) -> Iterator[str]:
     """What there is to print: each line with its label in front.
 
     Raises:
         DataError: if a line is not as the model wants it.
     """
-    width = max(map(len, labeller.names))
+    width, texts = max(map(len, labeller.names)), []
     for line in lines:
         try:
-            labeller.split(line.text)
+            texts.append(labeller.split(line.text))
         except ValueError as error:
-            raise DataError(str(error), file, line.number) from None
-    for line, label in zip(lines, labeller.label(line.text for line in lines), strict=True):
+            raise DataError(str(error), line.path, line.number) from None
+    for line, label in zip(lines, labeller.label_texts(texts), strict=True):
         shares = "".join(f"{share:6.3f}" for share in label.probabilities.values()) + "  "
         yield f"{label.name:{width}}  {shares if probabilities else ''}{line.text}"
 

@@ -4,7 +4,7 @@
 
 def print_perplexity(split: str, results: dict[str, list[float]]) -> None:
     """Says what a run over text reached on a split."""
-    (unknown, *_) = results.get("unknown", [0.0])
+    unknown = results.get("unknown", [0.0])[0]
     left_out = f", without the {unknown:.1f} % of words that it does not know" if unknown else ""
     print(f"{split}: perplexity {results['perplexity'][0]:.2f}{left_out}")
 

@@ -48,17 +48,21 @@ def lines_of(stream: BinaryIO | gzip.GzipFile, path: str | os.PathLike[str]) -> 
         yield raw.removeprefix(codecs.BOM_UTF8) if line == 1 else raw
 
 
-def read_texts(path: str | os.PathLike[str], lines: Iterable[bytes] | None = None) -> Iterator[tuple[int, str]]:
+def read_texts(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
     """Gives the lines that hold something, each with its number, without its end.
 
     Args:
         path: a UTF-8 file, or a gzip of one if the name ends in `.gz`.
-        lines: its lines, where they are read already.
 
     Raises:
         DataError: as `read_lines`, and if a line is not UTF-8.
     """
-    for line, raw in enumerate(read_lines(path) if lines is None else lines, 1):
+    return texts_of(read_lines(path), path)
+
+
+def texts_of(lines: Iterable[bytes], path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
+    """As `read_texts`, of lines that are read already; `path` is what errors name."""
+    for line, raw in enumerate(lines, 1):
         try:
             text = raw.decode().strip("\r\n")
         except UnicodeDecodeError as error:

@@ -16,6 +16,7 @@ from typing import Any
 
 from memjax import _checks
 from memjax.data._lines import find, look_for, read_texts, short
+from memjax.data._words import WORD
 from memjax.errors import DataError
 
 SPLITS = ("train", "dev", "test")
@@ -32,12 +33,6 @@ _BY_NUMBER = {"0": 0, "1": 1, "2": 2} | _BY_NAME
 _WITHOUT_NAMES = {"1": 1, "2": 2, "3": 0}
 _NO_LABEL = "-"
 
-_ENDINGS = r"'(?:s|m|d|re|ve|ll)\b"
-#: A word, as a regular expression.
-WORD = (
-    r"\d+(?:[.,:]\d+)+|\b(?:[a-z]\.){2,}|\.{3}"  # 5,000; j.p.; ...
-    rf"|\w+?(?=n't\b)|n't\b|{_ENDINGS}|\w+(?:-\w+|(?!{_ENDINGS})'\w+)*|[^\w\s]"
-)
 _TOKEN = re.compile(WORD)
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from memjax import _checks
 from memjax.data._lines import find, read_texts, short
-from memjax.data.snli import WORD
+from memjax.data._words import WORD
 from memjax.errors import DataError
 
 SPLITS = ("train", "dev", "test")

@@ -235,8 +235,9 @@ def _hold_out(examples: Sequence[data.Example], part: float) -> tuple[tuple[data
 
 def _longest(examples: Told) -> Longest:
     each = [example for part in _parts(examples) for example in part]
-    words = (len(data.tokenize(text)) for one in each for text in (*one.statements, one.question))
-    return Longest(max(1, *words), max(1, *(len(one.statements) for one in each)))
+    texts = {text for one in each for text in (*one.statements, one.question)}  # most are told again and again
+    words = max((len(data.tokenize(text)) for text in texts), default=0)
+    return Longest(max(words, 1), max(1, max(len(one.statements) for one in each)))
 
 
 def _parts(examples: Told) -> list[tuple[data.Example, ...]]:

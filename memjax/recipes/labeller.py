@@ -2,7 +2,7 @@
 """A trained model that tells the labels of lines: of sentences, or of pairs with a tab between them."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,10 @@ class Labeller:
         Raises:
             ValueError: if a line of a model of pairs has not one tab.
         """
-        texts = [self.split(line) for line in lines]
+        return self.label_texts([self.split(line) for line in lines])
+
+    def label_texts(self, texts: Sequence[tuple[Words, ...]]) -> list[Label]:
+        """As `label`, of lines whose words `split` gave."""
         if not texts:
             return []
         parts = [data.encode_sequences(part, self.vocabulary) for part in zip(*texts, strict=True)]

@@ -94,7 +94,7 @@ def _program(config: LanguageConfig, num_words: int) -> LanguageProgram:
     def init(seed: Array) -> TrainState:
         weights, run = jax.random.split(jax.random.key(seed))
         made = _model(config, num_words, weights)
-        # An unknown word reads as one that dropout leaves out, and training meets none.
+        # An unknown word begins as one that dropout leaves out, and training meets none.
         made.embedding.table[...] = made.embedding.table[...].at[UNKNOWN].set(0)
         return create_state(made, optimizer, run)
 
@@ -221,8 +221,8 @@ def known_words(words: Sequence[str], vocabulary: data.Vocabulary) -> list[str]:
 
     Returns:
         A word itself, or in lower case where only that is known, or `<unk>`, which a corpus may have in place of rare
-        words. Where it has none the word stays unknown: it is read as a word without features, and as a word to be
-        predicted it is left out.
+        words. Where it has none the word stays unknown: as a word to be predicted it is left out, and it is read as a
+        word without features (where scores are tied to embeddings, with those of a word that never comes).
 
     Example:
         >>> known_words(["A", "zebra"], data.Vocabulary(("<unk>", "a")))

@@ -15,6 +15,11 @@ Tuning = Literal["all", "scaled_first", "frozen_first", "frozen"]
 TUNINGS = ("all", "scaled_first", "frozen_first", "frozen")
 
 
+def _check_span(core: str, span: int) -> None:
+    if span and core == "lstm":
+        raise ValueError(f"span: expected 0 with core 'lstm', which has no slots, got {span}")
+
+
 @dataclasses.dataclass(frozen=True)
 class LanguageConfig:
     """A language model; the defaults are the paper's own training, `MODERN_LANGUAGE` goes for the best number."""
@@ -77,12 +82,9 @@ class LanguageConfig:
             _checks.at_least_zero(name, getattr(self, name))
         if self.weight_decay and self.optimizer == "sgd":
             raise ValueError("weight_decay: expected 0 with optimizer 'sgd', which has none here; take 'adam'")
-        if self.span and self.core == "lstm":
-            raise ValueError(f"span: expected 0 with core 'lstm', which has no slots, got {self.span}")
+        _check_span(self.core, self.span)
         if self.window != type(self).window and self.tape == "sentence":
-            raise ValueError(
-                f"window: expected none of your own with tape 'sentence', got {self.window}; carry the tape"
-            )
+            raise ValueError(f"window: expected no other with tape 'sentence', got {self.window}; take tape 'carried'")
         if self.core == "memn2n" and self.features != 2 * self.hidden_features:
             raise ValueError(
                 f"features: expected {2 * self.hidden_features}, twice hidden_features, for core 'memn2n', got "
@@ -189,8 +191,7 @@ class LabellingConfig:
             _checks.above_zero(name, getattr(self, name))
         for name in ("l2", "span", "deviation", "file_words"):
             _checks.at_least_zero(name, getattr(self, name))
-        if self.span and self.core == "lstm":
-            raise ValueError(f"span: expected 0 with core 'lstm', which has no slots, got {self.span}")
+        _check_span(self.core, self.span)
         if self.vectors == "none" and self.missing != "random":
             raise ValueError(f"missing: expected 'random' without vectors, got {self.missing!r}; pass --vectors")
         if self.vectors == "none" and (self.tuning != "all" or self.file_words):

@@ -271,6 +271,7 @@ def test_ask_draws_a_picture(capsys, run, tmp_path):
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.thorough
 def test_ask_with_a_small_memory(capsys, run, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO("Dan went to the garden.\nJoe went to the kitchen.\nWhere is Dan?\n"))
     code, out, _ = call(capsys, "ask", run, "--num-slots", "1")

@@ -49,6 +49,7 @@ def test_empty_clusters_start_again(monkeypatch):
     assert error(vectors, centroids) < 1 and len(set(hashing.nearest(vectors, centroids).tolist())) == 4
 
 
+@pytest.mark.thorough
 def test_cluster_buckets_hold_exact_matches_and_neighbours():
     vectors = blobs(np.random.default_rng(3), count=40)
     buckets = hashing.cluster_buckets(jax.random.key(0), vectors, 6)

@@ -251,6 +251,7 @@ def test_windows_of_a_text_equal_the_whole(span):
         close(ours, theirs, jnp.float64)
 
 
+@pytest.mark.thorough
 def test_a_row_that_does_not_step_keeps_its_read():
     rng = np.random.default_rng(8)
     weights, inputs = make_weights(rng, jnp.float32), arrays(rng, jnp.float32, B, T, D)

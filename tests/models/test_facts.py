@@ -46,6 +46,7 @@ def test_scores_follow_the_equations_at_each_hop(match):
             query = model.follow(query, jnp.int32(step), *map(jnp.asarray, chain[-1][1:]))
 
 
+@pytest.mark.thorough
 def test_a_name_that_was_never_seen_matches_itself():
     model = FactMemNN(2000, 10, 2, 128, match=False, rngs=nnx.Rngs(0))
     phrases = jnp.arange(100, 2000, 100)[:, None]

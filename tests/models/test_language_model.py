@@ -47,6 +47,7 @@ def test_scores_are_those_of_the_equations():
     np.testing.assert_allclose(model(TOKENS)[0], hidden @ kernel + bias, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_padding_changes_nothing():
     model = make(core="lstm")
     wider = jnp.pad(TOKENS, ((0, 1), (0, 2)), constant_values=3)
@@ -55,6 +56,7 @@ def test_padding_changes_nothing():
     np.testing.assert_allclose(one[1, :2], other[1, :2], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_log_probs_are_those_of_the_scores():
     model = make(core="lstm", tied=True)  # H is not D: projected
     targets = jnp.roll(TOKENS, 1)

@@ -92,6 +92,7 @@ def test_positions_weigh_as_printed_and_as_released(form):
         np.testing.assert_allclose(made, expected, atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_a_full_memory_is_a_ring_and_forgets_the_oldest():
     net = model()
     ring, latest = told(net, STORY, 3), told(net, STORY[-3:], 4)
@@ -117,6 +118,7 @@ def test_empty_slots_and_places_change_nothing_in_value_and_gradient():
     assert not other[jnp.array([0, 4, 7])].any()
 
 
+@pytest.mark.thorough
 def test_of_an_empty_memory_the_question_alone_answers():
     net = model()
     nothing = gather(told(net, STORY, 5), jnp.full(5, -1))

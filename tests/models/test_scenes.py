@@ -31,6 +31,7 @@ def slots():
     return jnp.asarray(np.random.default_rng(0).standard_normal((5, 4)), jnp.float32)
 
 
+@pytest.mark.thorough
 def test_slots_can_change_places_and_empty_ones_change_nothing(ask, slots):
     plain = ask(QUESTION, slot_memory(slots))
     order = np.array([3, 9, 0, 4, 9, 1, 2])
@@ -52,6 +53,7 @@ def test_an_empty_memory_is_answered_from_without_nan(model, slots):
     assert not answer.weights.any() and np.isfinite(answer.scores).all() and not slope.any()
 
 
+@pytest.mark.thorough
 def test_a_slot_that_was_read_scores_less_after(model, slots):
     sharp = SceneMemNN(6, 10, 4, 8, hops=2, score_features=8, rngs=nnx.Rngs(0))
     for hop in sharp.hops:  # the same hop twice, that looks for the first feature alone
@@ -64,6 +66,7 @@ def test_a_slot_that_was_read_scores_less_after(model, slots):
     assert sharp(QUESTION, slot_memory(scene)).weights.argmax(1).tolist() == [2, 4]
 
 
+@pytest.mark.thorough
 def test_the_baseline_sees_slots_side_by_side(slots):
     baseline = SceneMLP(6, 10, 5, 4, 8, hidden_features=16, rngs=nnx.Rngs(0))
     answer = jax.jit(lambda slots: baseline(QUESTION, slot_memory(slots)))(slots)
@@ -73,6 +76,7 @@ def test_the_baseline_sees_slots_side_by_side(slots):
         baseline(QUESTION, slot_memory(slots[:4]))
 
 
+@pytest.mark.thorough
 def test_sizes_are_checked():
     for name, sizes in {"hops": {"hops": 0}, "score_features": {"score_features": -1}}.items():
         with pytest.raises(ValueError, match=f"{name}: expected an integer of at least 1"):

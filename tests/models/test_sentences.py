@@ -69,6 +69,7 @@ def test_sentences_are_the_best_of_all():
     assert different, "where greedy search finds all that is best, a beam is not tested"
 
 
+@pytest.mark.thorough
 def test_padding_changes_nothing():
     module, _ = build("rnn", jnp.float32)
     graph, state = nnx.split(module)
@@ -105,6 +106,7 @@ def model():
     return SentenceMemNN(MemNN(W, D, hops=2, exclude_found=False, rngs=nnx.Rngs(0)), writer, beam=2)
 
 
+@pytest.mark.thorough
 def test_a_network_writes_after_what_it_found(model):
     """A memory that both hops find is read once; without a memory it writes after the question alone."""
     sentences = jnp.array([[2, 3, 0], [4, 2, 3]])

@@ -160,6 +160,7 @@ def test_decoding_goes_on_where_a_sequence_ended():
             close(hidden, whole[:, t], 2e-6)
 
 
+@pytest.mark.thorough
 def test_windows_share_one_program():
     layer = loud(LSTMN(D, H, span=4, rngs=nnx.Rngs(0)))
     inputs, traces = batch(6, B, 12, D, dtype=jnp.float32), []

@@ -10,6 +10,8 @@ import pytest
 
 from memjax.recipes import Answerer, AnsweringConfig, Simulation, Trained, train
 
+pytestmark = pytest.mark.thorough
+
 CONFIG = AnsweringConfig(
     corpus=Simulation(difficulty=1, objects=False, num_statements=60, num_questions=40),
     features=8,

@@ -170,6 +170,7 @@ def test_the_linear_start_ends():
     assert again.linear.tolist() == [False, True], "what has ended does not begin again"
 
 
+@pytest.mark.thorough
 def test_the_linear_start_comes_before_the_epochs(reference):
     epochs = [json.loads(line)["epoch"] for line in (reference / "metrics.jsonl").read_text().splitlines()]
     assert epochs == list(range(1, 1 + CONFIG.linear_epochs + CONFIG.epochs))

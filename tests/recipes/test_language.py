@@ -107,6 +107,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(text, tmp_path, monkeypatch, tape
     jax.tree.map(np.testing.assert_array_equal, whole.params, again.params)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("marks", [False, True])
 def test_words_that_training_never_met(text, marks):
     path = pathlib.Path(text, "train.txt")

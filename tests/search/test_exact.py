@@ -89,6 +89,7 @@ def test_too_few_slots_give_invalid_hits():
     assert not empty.valid.any()
 
 
+@pytest.mark.thorough
 def test_codes_find_what_vectors_find():
     rng = np.random.default_rng(2)
     keys = jnp.asarray(rng.standard_normal((N, 32)) * rng.lognormal(size=(N, 1)), jnp.float32)
@@ -100,6 +101,7 @@ def test_codes_find_what_vectors_find():
     assert not search.quantize(jnp.zeros(3)).codes.any()
 
 
+@pytest.mark.thorough
 def test_scores_of_codes_are_near_those_of_vectors():
     from memjax.search import _keys
 
@@ -157,6 +159,7 @@ def test_gradients_are_those_of_the_scores(quantized):
         np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_gradients_of_invalid_hits_are_zero():
     memory = mm.empty(N, jnp.zeros(2), jnp.int32(0))
 

@@ -101,6 +101,7 @@ def test_what_does_not_fit_the_width_is_counted():
     assert probed(lists, 2, 1536)(queries, memory).lost.tolist() == [0]
 
 
+@pytest.mark.thorough
 def test_gradients_are_those_of_the_scores(written):
     memory, lists, rng = written
     vector = jnp.asarray(rng.standard_normal((2, D)), jnp.float32)
@@ -110,6 +111,7 @@ def test_gradients_are_those_of_the_scores(written):
     np.testing.assert_allclose(got, memory.keys[hits.slots].sum(axis=1), rtol=1e-6)
 
 
+@pytest.mark.thorough
 def test_nothing_is_found_in_empty_lists_or_by_nan():
     memory = mm.empty(8, jnp.zeros(2), jnp.int32(0))
     lists = hashing.build_lists(memory, jnp.eye(2), tail=2)

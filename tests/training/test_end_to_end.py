@@ -58,6 +58,7 @@ def test_the_loss_is_a_sum_and_an_answer_without_a_word_is_wrong_and_teaches_not
     np.testing.assert_allclose(measured["nats"], metrics["nats"], rtol=1e-5)
 
 
+@pytest.mark.thorough
 def test_linear_hops_are_another_model():
     linear, plain = (make_end_to_end_loss(linear=flag)(MODEL, COUNTED, jax.random.key(0))[0] for flag in (True, False))
     traced = jax.jit(lambda flag: make_end_to_end_loss(linear=flag)(MODEL, COUNTED, jax.random.key(0))[0])

@@ -108,6 +108,7 @@ def test_steps_over_windows_carry_the_tape():
     assert sums["words"] == sum(len(words) + 1 for words in SENTENCES)
 
 
+@pytest.mark.thorough
 def test_windows_without_words_are_no_steps():
     """Nothing moves, not even what an optimizer with momentum and decay would move."""
     optimizer = optax.adamw(0.1, weight_decay=0.1)

@@ -46,6 +46,7 @@ def assert_same(one, other, **tolerance):
         np.testing.assert_allclose(a, b, **(tolerance or {"rtol": 0, "atol": 0}))
 
 
+@pytest.mark.thorough
 def test_epochs_learn_the_task():
     model, _, _, epoch = parts()
     run = jax.jit(epoch)
@@ -58,6 +59,7 @@ def test_epochs_learn_the_task():
     assert accuracy(with_params(model, state.params), corpus(1))["accuracy"] == 1
 
 
+@pytest.mark.thorough
 def test_an_epoch_is_its_steps_and_each_epoch_has_its_own_order():
     _, _, step, epoch = parts()
     seen = []
