@@ -20,7 +20,7 @@ from memjax.recipes.corpora import DialogBabi
 from memjax.recipes.dialog_config import DialogConfig
 from memjax.recipes.fit import ReportFn, check_options, check_seeds, restore_params, start_run
 from memjax.recipes.program import over_seeds
-from memjax.recipes.reading import Course, begin, fit_course, make_optimizer
+from memjax.recipes.reading import Course, begin, fall, fit_course, make_optimizer
 from memjax.recipes.runs import Run, keep_results, open_run
 from memjax.training import (
     DialogBatch,
@@ -233,8 +233,7 @@ def _course(config: DialogConfig, program: DialogProgram, corpus: DialogBatch, v
         parts=lambda epoch: [corpus],
         steps=len(corpus) // min(config.batch_size, len(corpus)),
         padding=float(jnp.mean(corpus.responses < 0)),
-        decay=config.decay,
-        significant=0.0,
+        next_rate=fall(config.decay),
         summarize=lambda sums: sums,
     )
 

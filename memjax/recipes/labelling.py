@@ -18,7 +18,7 @@ from memjax.errors import RunError
 from memjax.models import SentencePairMatcher, SequenceClassifier
 from memjax.recipes.fit import ReportFn, check_options, check_seeds, restore_params, start_run
 from memjax.recipes.program import over_seeds
-from memjax.recipes.reading import Course, begin, fit_course, make_optimizer, make_plans, total
+from memjax.recipes.reading import Course, begin, fall, fit_course, make_optimizer, make_plans, total
 from memjax.recipes.reading_config import InferenceConfig, LabellingConfig, SentimentConfig
 from memjax.recipes.runs import Run, keep_results, open_run
 from memjax.recipes.texts import LabelledTexts, find_vectors
@@ -318,8 +318,7 @@ def _course(
         parts=lambda epoch: make_plans(data.plan_batches(buckets, config.batch_size, seed=order, epoch=epoch), shapes),
         steps=steps,
         padding=data.padding_share(lengths, data.plan_batches(buckets, config.batch_size)),
-        decay=config.decay,
-        significant=0.0,
+        next_rate=fall(config.decay),
         summarize=lambda sums: {
             "loss": sums["nats"] / sums["examples"],
             "accuracy": 100 * sums["right"] / sums["examples"],

@@ -18,7 +18,17 @@ from memjax.errors import RunError
 from memjax.models import LanguageModel
 from memjax.recipes.fit import ReportFn, check_options, check_seeds, restore_params, start_run
 from memjax.recipes.program import over_seeds
-from memjax.recipes.reading import STEPS_OF_A_PLAN, Course, begin, fit_course, make_optimizer, make_plans, total
+from memjax.recipes.reading import (
+    STEPS_OF_A_PLAN,
+    Course,
+    begin,
+    cosine,
+    fall,
+    fit_course,
+    make_optimizer,
+    make_plans,
+    total,
+)
 from memjax.recipes.reading_config import LanguageConfig
 from memjax.recipes.runs import Run, keep_results, open_run
 from memjax.recipes.texts import Words
@@ -294,8 +304,9 @@ def _course(
     shared: dict[str, Any] = {
         "start": program.init,
         "measure": _measurer(config, program, vocabulary, valid),
-        "decay": config.decay,
-        "significant": config.significant,
+        "next_rate": cosine(config.learning_rate, config.epochs)
+        if config.schedule == "cosine"
+        else fall(config.decay, config.significant),
         "summarize": lambda sums: {"loss": sums["nats"] / sums["words"]},
     }
     if config.tape == "carried":

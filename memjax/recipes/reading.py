@@ -45,6 +45,48 @@ class ReadingState:
         return self.train.step
 
 
+#: `fn(rate [R], criterion [R] of this epoch, the best one before [R], epochs done) -> rate [R] of the next epoch`.
+RateFn = Callable[[Array | np.ndarray, Array, Array, int], Array]
+
+
+def fall(decay: float, significant: float = 0.0) -> RateFn:
+    """A learning rate that falls after an epoch without significant improvement.
+
+    Args:
+        decay: the rate is multiplied by it.
+        significant: the share by which the criterion must fall; where it is -log p, of that and not of perplexity.
+
+    Example:
+        >>> fall(0.5, 0.1)(jnp.ones(2), jnp.array([8.0, 9.5]), jnp.array([10.0, 10.0]), 3).tolist()
+        [1.0, 0.5]
+
+    Reference: Cheng et al. 2016, section 5.1.
+    """
+
+    def next_rate(rate: Array | np.ndarray, found: Array, best: Array, done: int) -> Array:
+        return jnp.where(found < best * (1 - significant), rate, rate * decay)
+
+    return next_rate
+
+
+def cosine(start: float, epochs: int) -> RateFn:
+    """A learning rate that falls from epoch to epoch along half a cosine, to zero after the last one.
+
+    Args:
+        start: the rate of the first epoch.
+        epochs: of the run.
+
+    Example:
+        >>> cosine(1.0, 4)(jnp.ones(1), jnp.ones(1), jnp.ones(1), 2).round(3).tolist()
+        [0.5]
+    """
+
+    def next_rate(rate: Array | np.ndarray, found: Array, best: Array, done: int) -> Array:
+        return jnp.full_like(rate, start * (1 + np.cos(np.pi * done / epochs)) / 2)
+
+    return next_rate
+
+
 @dataclasses.dataclass(frozen=True)
 class Course:
     """One epoch after the other, as `memjax.recipes.fit.fit` wants them.
@@ -56,8 +98,7 @@ class Course:
         parts: `fn(epoch) -> parts`, of equal shapes.
         steps: optimizer steps of an epoch.
         padding: the share of what is computed in an epoch that is padding.
-        decay: of the learning rate, after an epoch without significant improvement.
-        significant: the share by which the criterion must fall; where it is -log p, of that and not of perplexity.
+        next_rate: the learning rate of the next epoch; see `fall` and `cosine`.
         summarize: from the sums of an epoch to its metrics, `loss` among them.
         enter: from the train state to what `learn` carries.
         leave: and back.
@@ -70,8 +111,7 @@ class Course:
     parts: Callable[[int], Sequence[Any]]
     steps: int
     padding: float
-    decay: float
-    significant: float
+    next_rate: RateFn
     summarize: Callable[[dict[str, Array]], dict[str, Array]]
     enter: Callable[[TrainState], Any] = lambda state: state
     leave: Callable[[Any], TrainState] = lambda carry: carry
@@ -97,7 +137,8 @@ class Course:
         valid = self.measure(train.params)
         metrics = {**self.summarize(totals), "valid": valid, "learning_rate": rate}
         metrics |= {"seconds": np.full(rate.shape, seconds), "padding": np.full(rate.shape, self.padding)}
-        return _settle(dataclasses.replace(state, train=train), valid, self.decay, self.significant), metrics
+        following = self.next_rate(rate, valid, state.best, number + 1)
+        return _settle(dataclasses.replace(state, train=train), valid, following), metrics
 
 
 def begin(start: Callable[[Array], TrainState]) -> Callable[[Array], ReadingState]:
@@ -111,17 +152,15 @@ def begin(start: Callable[[Array], TrainState]) -> Callable[[Array], ReadingStat
 
 
 @jax.jit
-def _settle(state: ReadingState, valid: Array, decay: float, significant: float) -> ReadingState:
-    """Keeps the parameters if they are the best so far; lets the learning rate fall if they are not clearly better."""
+def _settle(state: ReadingState, valid: Array, rate: Array) -> ReadingState:
+    """Keeps the parameters if they are the best so far, and sets the learning rate."""
     better = valid < state.best  # [R]
 
     def keep(new: Array, old: Array) -> Array:
         return jnp.where(better.reshape(-1, *[1] * (new.ndim - 1)), new, old)
 
-    opt_state = state.train.opt_state
-    rate = optax.tree_utils.tree_get(opt_state, "learning_rate")
-    rate = jnp.where(valid < state.best * (1 - significant), rate, rate * decay)
-    train = dataclasses.replace(state.train, opt_state=optax.tree_utils.tree_set(opt_state, learning_rate=rate))
+    opt_state = optax.tree_utils.tree_set(state.train.opt_state, learning_rate=rate)
+    train = dataclasses.replace(state.train, opt_state=opt_state)
     params = jax.tree.map(keep, state.train.params, state.params)
     return ReadingState(train, params, jnp.where(better, valid, state.best))
 

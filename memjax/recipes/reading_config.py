@@ -50,6 +50,8 @@ class LanguageConfig:
     """Gradient descent as in the paper, or Adam."""
     learning_rate: float = 0.65
     """At the start."""
+    schedule: Literal["improvement", "cosine"] = "improvement"
+    """The rate falls after epochs without significant improvement, as in the paper, or along half a cosine to zero."""
     decay: float = 0.85
     """The rate is multiplied by it after an epoch without significant improvement."""
     significant: float = 0.005
@@ -75,6 +77,12 @@ class LanguageConfig:
         _checks.one_of("core", self.core, LANGUAGE_CORES)
         _checks.one_of("tape", self.tape, ("sentence", "carried"))
         _checks.one_of("optimizer", self.optimizer, ("sgd", "adam"))
+        _checks.one_of("schedule", self.schedule, ("improvement", "cosine"))
+        if self.schedule == "cosine" and (self.decay, self.significant) != (type(self).decay, type(self).significant):
+            raise ValueError(
+                f"decay, significant: expected no others with schedule 'cosine', got {self.decay} and "
+                f"{self.significant}; take schedule 'improvement'"
+            )
         _checks.one_of("output_dtype", self.output_dtype, ("float32", "bfloat16"))
         for name in ("learning_rate", "clip_norm", "decay"):
             _checks.above_zero(name, getattr(self, name))
@@ -117,15 +125,15 @@ MODERN_LANGUAGE = LanguageConfig(
     features=300,
     tape="carried",
     tied=True,
-    dropout=0.5,
+    dropout=0.35,
     word_dropout=0.05,
     optimizer="adam",
-    learning_rate=0.002,
-    decay=0.7,
-    significant=0.001,
+    learning_rate=0.003,
+    schedule="cosine",
+    weight_decay=0.01,
     clip_norm=1.0,
     batch_size=20,
-    epochs=40,
+    epochs=20,
 )
 
 
