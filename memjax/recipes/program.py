@@ -218,9 +218,9 @@ def encode(
         examples = [data.bind(example, vocabulary.function_words) for example in examples]
     sizes = data.encode(examples, vocabulary)
     rounded: dict[str, Any] = {
-        "num_slots": _power_of_two(sizes.slots.shape[1], 8),
+        "num_slots": _quarters(sizes.slots.shape[1], 8),
         "num_words": _round_up(sizes.sentences.shape[1], 8),
-        "num_sentences": _power_of_two(sizes.sentences.shape[0], 64),
+        "num_sentences": _quarters(sizes.sentences.shape[0], 64),
         "num_supports": _power_of_two(sizes.supports.shape[1], 1),
         "num_answers": _power_of_two(sizes.answers.shape[1], 1),
     }
@@ -244,3 +244,8 @@ def _round_up(size: int, multiple: int) -> int:
 
 def _power_of_two(size: int, least: int) -> int:
     return max(least, 1 << (size - 1).bit_length())
+
+
+def _quarters(size: int, least: int) -> int:
+    """A power of two, or one, two or three quarters of the way to the next: few sizes, and a quarter of padding at most."""
+    return _round_up(size, max(least, _power_of_two(size, 8) // 8))
