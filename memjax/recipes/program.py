@@ -247,5 +247,5 @@ def _power_of_two(size: int, least: int) -> int:
 
 
 def _quarters(size: int, least: int) -> int:
-    """A power of two, or one, two or three quarters of the way to the next: few sizes, and a quarter of padding at most."""
+    """A power of two, or one, two or three quarters of the way to the next: few sizes, and little padding."""
     return _round_up(size, max(least, _power_of_two(size, 8) // 8))
