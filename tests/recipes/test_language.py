@@ -23,7 +23,7 @@ from memjax.recipes import (
     train_language_model,
 )
 from memjax.recipes.language import known_words
-from memjax.recipes.reading import ReadingState, _settle, make_optimizer
+from memjax.recipes.reading import ReadingState, _settle, fall, make_optimizer
 from memjax.recipes.runs import create_run, open_run
 from memjax.training import TrainState
 
@@ -52,7 +52,8 @@ def test_rate_and_best_follow_the_validation_text():
 
     def settled(state, value, valid):
         train = dataclasses.replace(state.train, params={"w": jnp.full((2, 3), value)})
-        return _settle(dataclasses.replace(state, train=train), jnp.array(valid), 0.5, 0.1)
+        rate, valid = train.opt_state[1].hyperparams["learning_rate"], jnp.array(valid)
+        return _settle(dataclasses.replace(state, train=train), valid, fall(0.5, 0.1)(rate, valid, state.best, 0))
 
     params = {"w": jnp.zeros((2, 3))}
     train = TrainState(seeds, params, jax.vmap(optimizer.init)(params), seeds)
@@ -64,6 +65,16 @@ def test_rate_and_best_follow_the_validation_text():
     assert state.params["w"][:, 0].tolist() == [2.0, 2.0] and state.best.tolist() == [np.float32(1.9), 1.0]
     rate = state.train.opt_state[1].hyperparams["learning_rate"]
     assert rate.tolist() == [0.25, 0.5]
+
+
+def test_a_rate_falls_along_a_cosine(text, tmp_path):
+    config = dataclasses.replace(SMALL, corpus=TextFiles(text), schedule="cosine", learning_rate=1.0, epochs=4)
+    train_language_model(config, folder=tmp_path / "run")
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    rates = [json.loads(line)["learning_rate"][0] for line in lines]
+    np.testing.assert_allclose(rates, (1 + np.cos(np.pi * np.arange(4) / 4)) / 2, rtol=1e-6)
+    with pytest.raises(ValueError, match="decay, significant: expected no others with schedule 'cosine'"):
+        dataclasses.replace(config, decay=0.5)
 
 
 @pytest.mark.thorough
