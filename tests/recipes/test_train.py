@@ -22,7 +22,7 @@ import memjax
 from memjax.data import Example, Vocabulary
 from memjax.errors import DataError, RunError
 from memjax.recipes import AnsweringConfig, Simulation, Splits, Trained, evaluate, load, load_splits, progress, train
-from memjax.recipes.program import build_program
+from memjax.recipes.program import build_program, encode
 from memjax.recipes.runs import alone, open_run
 
 fit_module = importlib.import_module("memjax.recipes.fit")
@@ -366,3 +366,13 @@ def test_progress_without_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "rich.progress", None)
     with pytest.raises(ImportError, match=r"pip install 'memjax\[app\]'"), progress("training"):
         pass
+
+
+def test_stories_come_in_few_sizes_with_little_padding():
+    def slots_of(count):
+        story = tuple(f"joe slept {number}" for number in range(count))
+        return encode([Example(story, "where", ("bed",), ())], vocabulary, {}).slots.shape[1]
+
+    vocabulary = Vocabulary.build([["joe", "slept", "where", "bed", *map(str, range(130))]])
+    counts = [1, 8, 9, 16, 20, 33, 41, 50, 64, 65, 81, 100, 128]
+    assert [slots_of(count) for count in counts] == [8, 8, 16, 16, 24, 40, 48, 56, 64, 80, 96, 112, 128]
