@@ -266,7 +266,7 @@ class Windows:
         return len(self.inputs)
 
 
-def windows(sentences: Sequences, mark: int, batch_size: int, num_steps: int) -> Windows:
+def windows(sentences: Sequences, mark: int, batch_size: int, num_steps: int, first: int = 0) -> Windows:
     """Cuts a corpus, read as one stream, into windows for truncated back-propagation.
 
     Args:
@@ -274,12 +274,14 @@ def windows(sentences: Sequences, mark: int, batch_size: int, num_steps: int) ->
         mark: token id that follows each sentence; it stands in front of the first one too.
         batch_size: B, stretches of the stream that are read side by side.
         num_steps: T.
+        first: the sentence that the stream begins with; those before it come at its end. Where each epoch begins
+            elsewhere, no two have the same windows.
 
     Returns:
         The windows; each word and each mark is a target once.
 
     Raises:
-        ValueError: if a size is not positive, or there are no sentences.
+        ValueError: if a size is not positive, there are no sentences, or no such first one.
 
     Example:
         >>> cut = windows(encode_sequences([["a"], ["a", "b"]], Vocabulary(("a", "b", "<eos>"))), 4, 2, 2)
@@ -292,7 +294,9 @@ def windows(sentences: Sequences, mark: int, batch_size: int, num_steps: int) ->
     size, steps = _positive("batch_size", batch_size), _positive("num_steps", num_steps)
     if not len(sentences):
         raise ValueError("sentences: expected at least one, got none")
-    _, ended = next_words(sentences, mark)
+    if not 0 <= first < len(sentences):
+        raise ValueError(f"first: expected one of {len(sentences)} sentences, from 0 on, got {first!r}")
+    _, ended = next_words(sentences.take(np.roll(np.arange(len(sentences)), -first)), mark)
     stream = ended.tokens[ended.tokens != PAD]
     row = -(-len(stream) // size)  # Words of a row.
     count = -(-row // steps)

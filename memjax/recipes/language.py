@@ -310,14 +310,19 @@ def _course(
         "summarize": lambda sums: {"loss": sums["nats"] / sums["words"]},
     }
     if config.tape == "carried":
-        windows = data.windows(encoded, mark, config.batch_size, config.window)
-        parts = _window_parts(windows)
-        learn = program.learn(())
+        cut = functools.partial(data.windows, encoded, mark, config.batch_size, config.window)
+
+        def stretches(epoch: int) -> list[TextBatch]:
+            """Each epoch begins elsewhere in the text."""
+            first = np.random.default_rng([seed % 2**32, epoch]).integers(len(text))
+            return _window_parts(cut(int(first)))
+
+        windows, learn = cut(), program.learn(())
         tapes = _empty_tapes(config, program.model, config.batch_size, num_seeds)
         return Course(
             **shared,
             learn=learn,
-            parts=lambda epoch: parts,
+            parts=stretches,
             steps=len(windows),
             padding=1 - float(windows.lengths.mean()) / config.window,
             enter=lambda state: (state, jax.tree.map(jnp.copy, tapes)),

@@ -137,6 +137,15 @@ def test_windows_hold_the_stream(size, steps):
     assert np.array_equal(cut.targets != PAD, used)
 
 
+def test_windows_begin_with_another_sentence():
+    lists = [["a", "b"], ["c"], ["x", "a"]]
+    cut = windows(encode_sequences(lists, WORDS), MARK, 2, 3, first=1)
+    again = windows(encode_sequences([*lists[1:], *lists[:1]], WORDS), MARK, 2, 3)
+    assert cut.inputs.tolist() == again.inputs.tolist() and cut.targets.tolist() == again.targets.tolist()
+    with pytest.raises(ValueError, match="first: expected one of 3 sentences, from 0 on, got 3"):
+        windows(encode_sequences(lists, WORDS), MARK, 2, 3, first=3)
+
+
 def test_windows_need_sizes_and_sentences():
     with pytest.raises(ValueError, match="num_steps: expected an integer of at least 1"):
         windows(encode_sequences([["a"]], WORDS), MARK, 1, 0)
