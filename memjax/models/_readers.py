@@ -78,9 +78,15 @@ def drop(x: Array, rate: float, key: Array | None, number: int, axes: tuple[int,
 
 
 def embed(
-    embedding: Embedding, tokens: Array, word_dropout: float, dropout: float, key: Array | None, number: int = 1
+    embedding: Embedding,
+    tokens: Array,
+    word_dropout: float,
+    dropout: float,
+    key: Array | None,
+    number: int = 1,
+    axes: tuple[int, ...] = (1,),
 ) -> Array:
-    """The vectors of words, some left out: whole words, and features, one mask for all steps of a sequence.
+    """The vectors of words, some left out: whole words, and features.
 
     Args:
         embedding: of the words.
@@ -89,12 +95,13 @@ def embed(
         dropout: of features.
         key: a random key, or None for none.
         number: of the place in the model, not 0.
+        axes: along which features are dropped alike; of all steps of a sequence by default.
     """
     inputs = embedding(tokens)
     if key is not None and word_dropout:
         kept = drop(jnp.ones((embedding.table.shape[0], 1)), word_dropout, key, 0)
         inputs = inputs * kept[tokens].astype(inputs.dtype)
-    return drop(inputs, dropout, key, number, axes=(1,))
+    return drop(inputs, dropout, key, number, axes)
 
 
 def average(hidden: Array, lengths: Array | None) -> Array:

@@ -28,7 +28,7 @@ class LanguageModel(nnx.Module):
         num_layers: L; hops of `"memn2n"`.
         span: how many slots back an LSTMN sees; None for all. The words that `"memn2n"` remembers.
         tied: the scores of the words are products with their embeddings; where H is not D, h is projected to D first.
-        dropout: of embeddings, of what goes from the core to the scores; one mask for all steps of a sequence.
+        dropout: of embeddings, and of what goes from the core to the scores; a mask for each step.
         word_dropout: of whole words' embeddings.
         param_dtype: of the parameters.
         rngs: random keys.
@@ -44,7 +44,8 @@ class LanguageModel(nnx.Module):
         >>> model.log_probs(tokens[:, :-1], tokens[:, 1:]).shape
         (1, 2)
 
-    Reference: Cheng et al. 2016, section 5.1; Sukhbaatar et al. 2015, section 5, for `"memn2n"`.
+    Reference: Cheng et al. 2016, section 5.1; Sukhbaatar et al. 2015, section 5, for `"memn2n"`; dropout as in Zaremba
+    et al. 2014, "Recurrent Neural Network Regularization", section 3.2.
     Departs from the papers: biases and initial weights, which they do not state; `tied` and dropout are not in them.
     """
 
@@ -104,10 +105,10 @@ class LanguageModel(nnx.Module):
         Raises:
             ValueError: if a shape, dtype or size does not fit.
         """
-        inputs = embed(self.embedding, tokens, self.word_dropout, self.dropout, key)
+        inputs = embed(self.embedding, tokens, self.word_dropout, self.dropout, key, axes=())
         hidden: Any
         hidden, tapes = self.core(inputs, lengths, initial_tape, return_tape=True)
-        return self._project(drop(hidden, self.dropout, key, 2, axes=(1,))), tapes
+        return self._project(drop(hidden, self.dropout, key, 2)), tapes
 
     def output(self) -> tuple[Array, Array]:
         """The kernel `[H, V]` and the bias `[V]` that make scores of what `read` gives."""

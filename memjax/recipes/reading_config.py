@@ -35,7 +35,8 @@ class LanguageConfig:
     num_layers: int = 1
     """L; hops of memn2n."""
     tape: Literal["sentence", "carried"] = "sentence"
-    """Each sentence starts with an empty tape, or the text is one stream, whose tape goes from window to window."""
+    """Each sentence starts with an empty tape, or the text is one stream, whose tape goes from window to window, and
+    which begins with another sentence in each epoch."""
     window: int = 35
     """Words of a window, where the tape is carried."""
     span: int = 0
@@ -81,7 +82,7 @@ class LanguageConfig:
         if self.schedule == "cosine" and (self.decay, self.significant) != (type(self).decay, type(self).significant):
             raise ValueError(
                 f"decay, significant: expected no others with schedule 'cosine', got {self.decay} and "
-                f"{self.significant}; take schedule 'improvement'"
+                f"{self.significant}; pass {type(self).decay} and {type(self).significant}, or take schedule 'improvement'"
             )
         _checks.one_of("output_dtype", self.output_dtype, ("float32", "bfloat16"))
         for name in ("learning_rate", "clip_norm", "decay"):
@@ -125,12 +126,11 @@ MODERN_LANGUAGE = LanguageConfig(
     features=300,
     tape="carried",
     tied=True,
-    dropout=0.3,
-    word_dropout=0.05,
+    dropout=0.4,
     learning_rate=1.0,
     schedule="cosine",
     batch_size=20,
-    epochs=20,
+    epochs=16,
 )
 
 
@@ -199,6 +199,8 @@ class LabellingConfig:
         _check_span(self.core, self.span)
         if self.vectors == "none" and self.missing != "random":
             raise ValueError(f"missing: expected 'random' without vectors, got {self.missing!r}; pass --vectors")
+        if self.vectors == "none" and self.deviation != type(self).deviation:
+            raise ValueError(f"deviation: expected no other without vectors, got {self.deviation}; pass --vectors")
         if self.vectors == "none" and (self.tuning != "all" or self.file_words):
             raise ValueError(
                 f"tuning, file_words: expected 'all' and 0 without vectors, got {self.tuning!r} and {self.file_words}; "
