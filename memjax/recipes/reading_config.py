@@ -81,8 +81,8 @@ class LanguageConfig:
         _checks.one_of("schedule", self.schedule, ("improvement", "cosine"))
         if self.schedule == "cosine" and (self.decay, self.significant) != (type(self).decay, type(self).significant):
             raise ValueError(
-                f"decay, significant: expected no others with schedule 'cosine', got {self.decay} and "
-                f"{self.significant}; pass {type(self).decay} and {type(self).significant}, or take schedule 'improvement'"
+                f"decay, significant: expected no others than {type(self).decay} and {type(self).significant} with "
+                f"schedule 'cosine', got {self.decay} and {self.significant}; pass these, or take 'improvement'"
             )
         _checks.one_of("output_dtype", self.output_dtype, ("float32", "bfloat16"))
         for name in ("learning_rate", "clip_norm", "decay"):
@@ -125,12 +125,13 @@ MEMN2N_LANGUAGE = LanguageConfig(
 MODERN_LANGUAGE = LanguageConfig(
     features=300,
     tape="carried",
+    span=8,
     tied=True,
-    dropout=0.4,
+    dropout=0.35,
     learning_rate=1.0,
     schedule="cosine",
     batch_size=20,
-    epochs=16,
+    epochs=12,
 )
 
 
