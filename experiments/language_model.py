@@ -26,7 +26,7 @@ MODELS = {
     "LSTMN, 3 layers": dataclasses.replace(_PAPER, num_layers=3),
     "LSTM, carried": dataclasses.replace(_PAPER, core="lstm", tape="carried"),
     "LSTMN, carried": dataclasses.replace(_PAPER, tape="carried"),
-    "LSTM, modern": dataclasses.replace(MODERN_LANGUAGE, core="lstm"),
+    "LSTM, modern": dataclasses.replace(MODERN_LANGUAGE, core="lstm", span=0),
     "LSTMN, modern": MODERN_LANGUAGE,
 }
 

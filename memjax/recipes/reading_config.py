@@ -131,7 +131,7 @@ MODERN_LANGUAGE = LanguageConfig(
     learning_rate=1.0,
     schedule="cosine",
     batch_size=20,
-    epochs=12,
+    epochs=11,
 )
 
 
