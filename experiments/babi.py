@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 
 from experiments import common
+from memjax.cli.pictures import save_picture
 from memjax.data.babi import TASKS
 from memjax.data.stories import Example
 from memjax.errors import DataError
@@ -157,7 +158,7 @@ def _picture(config: Config, results: dict[tuple[str, int], list[float]]) -> Non
         axis.set(title=model, ylabel="accuracy, %", ylim=(0, 105), xticks=places)
         axis.set_xticklabels([str(task) for task in config.tasks])
         axis.legend(loc="lower left", fontsize=8)
-    figure.savefig(config.folder / "accuracy.png", dpi=120)
+    save_picture(config.folder / "accuracy.png", figure)
 
 
 if __name__ == "__main__":

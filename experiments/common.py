@@ -64,9 +64,9 @@ class Rows:
         if name in rows:
             self._refuse(name, rows[name]["config"], settings)
             return rows[name]
-        start = time.monotonic()
+        start, where = time.monotonic(), environment()  # the commit that the row is begun with
         result = fn()
-        rows[name] = {**result, "seconds": round(time.monotonic() - start, 1), **environment(), "config": settings}
+        rows[name] = {**result, "seconds": round(time.monotonic() - start, 1), **where, "config": settings}
         write_json(self._path, self._content)
         with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps({"row": name, **rows[name]}) + "\n")

@@ -19,6 +19,7 @@ import numpy as np
 from flax import struct
 
 from experiments import common
+from memjax.cli.pictures import save_picture
 from memjax.data import Example, Topics, encode, simulation
 from memjax.memory import Memory, credit, empty, least_used_slot, merge, next_slot, oldest_slot, valid, write
 from memjax.models import MemNN
@@ -227,7 +228,7 @@ def _picture(config: Config, results: dict[str, dict[str, Any]]) -> None:
     figure.legend(loc="outside right upper", fontsize=8)
     for side in ("top", "right"):
         axis.spines[side].set_visible(False)
-    figure.savefig(config.folder / "forgetting.png", dpi=110)
+    save_picture(config.folder / "forgetting.png", figure)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import numpy as np
 
 from experiments import common
 from memjax import hashing
+from memjax.cli.pictures import save_picture
 from memjax.memory import Memory
 from memjax.models import FactMemNN
 from memjax.recipes import KnowledgeBase, KnowledgeConfig, MetaQA, measure_knowledge, progress, train_knowledge
@@ -185,7 +186,7 @@ def _picture(config: Config, results: dict[str, dict[str, Any]]) -> None:
     axis.set_yticklabels(results)
     axis.invert_yaxis()
     axis.legend(loc="lower left", fontsize=8)
-    figure.savefig(config.folder / "answers.png", dpi=120)
+    save_picture(config.folder / "answers.png", figure)
 
 
 if __name__ == "__main__":

@@ -138,7 +138,8 @@ def _table(config: Config, results: dict[tuple[str, int], dict[str, Any]]) -> st
         best = np.array([row[results[model, task]["chosen"]] for row, task in zip(errors, config.tasks, strict=True)])
         means += [f"{best.mean():.1f}", common.spread(errors.mean(axis=0))]
         failed += [str(int((best > 5).sum())), str(int((errors.mean(axis=1) > 5).sum()))]
-    return common.markdown(["test error, %", *columns], [*rows, means, failed])
+    split = "valid" if "valid" in config.variant else "test"
+    return common.markdown([f"{split} error, %", *columns], [*rows, means, failed])
 
 
 if __name__ == "__main__":

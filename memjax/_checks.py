@@ -20,14 +20,18 @@ def positive(name: str, value: int) -> None:
 
 def above_zero(name: str, value: float) -> None:
     """Raises `ValueError` unless `value` is a finite number above 0."""
-    if not (isinstance(value, (int, float)) and 0 < value < float("inf")):
+    if not (_is_number(value) and 0 < value < float("inf")):
         raise ValueError(f"{name}: expected a number above 0, got {value!r}")
 
 
 def at_least_zero(name: str, value: float) -> None:
     """Raises `ValueError` unless `value` is a finite number of at least 0."""
-    if not (isinstance(value, (int, float)) and 0 <= value < float("inf")):
+    if not (_is_number(value) and 0 <= value < float("inf")):
         raise ValueError(f"{name}: expected a number of at least 0, got {value!r}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
 def one_of(name: str, value: Any, choices: Iterable[Any]) -> None:

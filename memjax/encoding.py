@@ -144,6 +144,7 @@ def position_line(features: int, form: PositionForm = "printed", dtype: DTypeLik
     Reference: Sukhbaatar et al. 2015, section 4.1.
     """
     _checks.positive("features", features)
+    _checks.one_of("form", form, get_args(PositionForm))
     line = jnp.arange(1, features + 1, dtype=dtype)
     return (line - (features + 1) / 2 if form == "released" else line) / features
 

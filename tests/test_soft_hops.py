@@ -44,6 +44,17 @@ def test_hops_are_those_of_the_equations(nil):
     assert not found.weights[:, 4].any()
 
 
+@pytest.mark.parametrize("where", [[True, True, True], [True, False, True]])
+def test_weights_of_very_low_scores_sum_to_one(where):
+    low = jnp.full(3, -200.0)
+
+    def weigh(scores):
+        return addressing.weigh_softmax(scores, jnp.array(where))
+
+    np.testing.assert_allclose(weigh(low), np.array(where) / np.sum(where), rtol=1e-6)
+    assert np.isfinite(jax.grad(lambda scores: weigh(scores)[0])(low)).all()
+
+
 def slope(memory, query, where=None):
     return jax.grad(lambda *both: jnp.sum(read(both[1], both[0], where=where).query ** 2), (0, 1), allow_int=True)(
         memory, query

@@ -69,7 +69,8 @@ def weigh_softmax(scores: Array, where: Array, nil: Array | float = 0.0) -> Arra
     highest = jnp.where(nil > 0, jnp.maximum(highest, 0), highest)
     shift = jax.lax.stop_gradient(jnp.where(jnp.isfinite(highest), highest, 0))
     parts = jnp.where(where, jnp.exp(jnp.where(where, scores - shift, 0)), 0)
-    total = parts.sum() + nil * jnp.exp(-shift)
+    # exp(-shift) may overflow where there are no nil slots, which would count 0 times that.
+    total = parts.sum() + nil * jnp.exp(jnp.where(nil > 0, -shift, 0))
     return parts / jnp.where(total > 0, total, 1)
 
 

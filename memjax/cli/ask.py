@@ -34,8 +34,10 @@ def show(reply: Reply) -> Iterator[str]:
         yield "     no supporting fact was found"
     for hop, support in enumerate(reply.supports, start=1):
         again = any(support.told == other.told for other in reply.supports[: hop - 1])
-        text = "the same fact again: no other one is needed" if again else support.text
-        yield f"     {hop}. {text}   (statement {support.told + 1}, score {support.score:.2f})"
+        nothing_new = "the same fact again" if reply.soft else "the same fact again: no other one is needed"
+        kind = "weight" if reply.soft else "score"
+        text = nothing_new if again else support.text
+        yield f"     {hop}. {text}   (statement {support.told + 1}, {kind} {support.score:.2f})"
     if reply.unknown:
         yield f"     I do not know: {', '.join(reply.unknown)}"
 

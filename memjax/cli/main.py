@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from memjax import _checks
+from memjax.cli.pictures import check_picture
 from memjax.cli.report import (
     print_accuracy,
     print_best,
@@ -123,6 +124,8 @@ class Ask:
         from memjax.cli.talk import talk
 
         config = open_run(self.run_folder).config
+        if self.picture:
+            check_picture("picture", self.picture)
         if isinstance(config, ImageConfig):
             self._ask_image()
         elif self.image:
@@ -132,6 +135,8 @@ class Ask:
                 raise ValueError("picture: expected none for a run over dialogs")
             talk(self.run_folder, self.story, self.num_slots, self.data)
         elif not isinstance(config, KnowledgeConfig | KeyValueConfig):
+            if self.data:
+                raise ValueError("data: expected none for a run over stories")
             ask(self.run_folder, self.story, self.picture, self.num_slots)
         elif self.story or self.picture or self.num_slots:
             raise ValueError("story, picture, num_slots: expected none of them for a run over a knowledge base")
@@ -253,6 +258,7 @@ class Plot:
         """Runs the command."""
         from memjax.cli.read import plot
 
+        check_picture("picture", self.picture)
         config = open_run(self.run_folder).config
         labelled = isinstance(config, LabellingConfig)
         model = Labeller.load(self.run_folder) if labelled else Reader.load(self.run_folder)

@@ -96,7 +96,8 @@ class Train(Training):
 
     config: AnsweringConfig
     recipe: Literal["default", "adaptive", "paper", "strongest"] = "default"
-    """Where the flags below start from: what does best here, adaptive memory, or the paper's own training."""
+    """Where the flags below start from: the paper's model as it does best here, that with adaptive memory, with the
+    paper's own training, or what does best on bAbI."""
 
     def run(self) -> None:
         """Runs the command."""
@@ -111,6 +112,8 @@ class TrainEndToEnd(Training):
     """Train an end-to-end Memory Network over stories, which learns what to read from the answers alone."""
 
     config: EndToEndConfig
+    run_folder: Path = Path("runs/end-to-end")
+    """Where configuration, metrics, checkpoints and results go."""
     recipe: Literal["default", "released", "joint"] = "default"
     """Where the flags below start from: the paper's training, what its code does otherwise, or one model for all."""
 
@@ -247,9 +250,9 @@ def start_of_training(args: Sequence[str]) -> Training:
     if isinstance(config, KeyValueConfig):
         return TrainKeyValue(config, recipe=recipe)
     if isinstance(config, LanguageConfig):
-        return TrainLanguageModel(config, recipe=recipe)
+        return TrainLanguageModel(config, Path("runs", corpus), recipe)
     if isinstance(config, SentimentConfig | InferenceConfig):
-        return TrainLabeller(config, recipe=recipe)
+        return TrainLabeller(config, Path("runs", corpus), recipe)
     if isinstance(config, ImageConfig):
         return TrainImages(config, recipe=recipe)
     return Train(config=config, recipe=recipe)

@@ -10,7 +10,7 @@ import pathlib
 
 from memjax import _checks
 from memjax.data._lines import read_lines, short
-from memjax.data.stories import Example
+from memjax.data.stories import Example, tokenize
 from memjax.errors import DataError
 
 #: Short names of the tasks.
@@ -158,7 +158,7 @@ def _question(text: str, statements: list[str], index_of_id: dict[int, int], num
     if not statements:
         raise _Bad("expected a statement before the first question of a story, got a question; check the numbering")
     answers = tuple(word.strip().lower() for word in answer.split(","))
-    if not all(answers):
+    if not all(map(tokenize, answers)):
         raise _Bad(f"expected an answer after the question, words separated by ',', got {short(answer)}")
     supports = []
     for word in more[0].split() if more else ():

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from memjax import _checks
 from memjax.data.stories import Example, tokenize
 from memjax.data.streams import StreamQuestion
 from memjax.data.vocabulary import Vocabulary
@@ -66,6 +67,8 @@ def encode_prompts(
     Reference: Weston et al. 2015, section 5.2 (RNN and LSTM baselines).
     Departs from the paper: the latest statements in place of all of the past, cut off where back-propagation would be.
     """
+    _checks.positive("statements", statements)
+    _checks.positive("multiple", multiple)
     end, ids = len(vocabulary), lambda text: vocabulary.encode(tokenize(text))
     of_text: dict[str, list[int]] = {}
     prompts = []

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from memjax import _checks
 from memjax.data.vocabulary import Vocabulary
 from memjax.typing import PAD
 
@@ -126,7 +127,8 @@ def bucket_lengths(lengths: Integers, buckets: int | Integers = 8) -> Buckets:
                 f"got {boundaries.tolist()}; sort them, or add {needed.max()}"
             )
     else:
-        boundaries = _boundaries(needed, _positive("buckets", buckets))
+        _checks.positive("buckets", buckets)
+        boundaries = _boundaries(needed, int(buckets))
     return Buckets(boundaries, np.searchsorted(boundaries, needed).astype(np.int32))
 
 
@@ -188,7 +190,8 @@ def plan_batches(buckets: Buckets, batch_size: int, *, seed: int | None = None, 
         [3, 1] 9
         [4, -1] 9
     """
-    size = _positive("batch_size", batch_size)
+    _checks.positive("batch_size", batch_size)
+    size = int(batch_size)
     random = None if seed is None else np.random.default_rng([seed, epoch])
     batches = []
     rest = np.zeros(0, np.int32)
@@ -275,7 +278,7 @@ def windows(sentences: Sequences, mark: int, batch_size: int, num_steps: int, fi
         batch_size: B, stretches of the stream that are read side by side.
         num_steps: T.
         first: the sentence that the stream begins with; those before it come at its end. Where each epoch begins
-            elsewhere, no two have the same windows.
+            elsewhere, hardly two have the same windows.
 
     Returns:
         The windows; each word and each mark is a target once.
@@ -291,7 +294,9 @@ def windows(sentences: Sequences, mark: int, batch_size: int, num_steps: int, fi
     Reference: Zaremba et al. 2014, "Recurrent Neural Network Regularization", section 4.1.
     Departs from the paper: no words are dropped at the ends, so that a perplexity is over all of them.
     """
-    size, steps = _positive("batch_size", batch_size), _positive("num_steps", num_steps)
+    _checks.positive("batch_size", batch_size)
+    _checks.positive("num_steps", num_steps)
+    size, steps = int(batch_size), int(num_steps)
     if not len(sentences):
         raise ValueError("sentences: expected at least one, got none")
     if not 0 <= first < len(sentences):
@@ -308,9 +313,3 @@ def windows(sentences: Sequences, mark: int, batch_size: int, num_steps: int, fi
 
     inputs, targets = cut(np.concatenate([[mark], stream[:-1]]).astype(np.int32)), cut(stream)
     return Windows(inputs, targets, (targets != PAD).sum(-1, dtype=np.int32))
-
-
-def _positive(name: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"{name}: expected an integer of at least 1, got {value!r}")
-    return int(value)

@@ -16,6 +16,8 @@ Missing = Literal["random", "neighbours"]
 
 MISSING = ("random", "neighbours")
 
+_EMPTY = "expected at least one vector, got an empty file; get it anew"
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Vectors:
@@ -128,6 +130,8 @@ def vector_words(path: str | os.PathLike[str], limit: int) -> list[str]:
         if text.count(b" ") == width:
             with contextlib.suppress(UnicodeDecodeError):
                 words[text.partition(b" ")[0].decode()] = None
+    if limit and not width:
+        raise DataError(_EMPTY, path)
     words.pop("", None)
     return list(words)
 
@@ -167,7 +171,7 @@ def _read(path: str | os.PathLike[str], wanted: set[str]) -> dict[str, np.ndarra
             raise DataError(f"expected finite numbers after the word, got {short(bad)}; remove the line", path, line)
         rows[word], lines[word] = row, line
     if not width:
-        raise DataError("expected at least one vector, got an empty file; get it anew", path)
+        raise DataError(_EMPTY, path)
     return rows
 
 

@@ -22,6 +22,9 @@ class Vocabulary:
         function_words: what examples are bound with before they are encoded (`memjax.data.variables`); None: they are
             encoded as they are.
 
+    Attributes:
+        longest_ngram: N, the words of the longest n-gram; 1 without n-grams.
+
     Raises:
         ValueError: if a word or n-gram is repeated, empty or not a string.
 
@@ -42,7 +45,9 @@ class Vocabulary:
     words: tuple[str, ...]
     ngrams: tuple[str, ...] = ()
     function_words: tuple[str, ...] | None = None
+    longest_ngram: int = dataclasses.field(init=False, repr=False, compare=False)
     _ids: dict[str, int] = dataclasses.field(init=False, repr=False, compare=False)
+    _entries: tuple[str, ...] = dataclasses.field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Checks the words and numbers them."""
@@ -59,6 +64,8 @@ class Vocabulary:
                     raise ValueError(f"{name}: expected each once, got {entry!r} again; use Vocabulary.build")
                 ids[entry] = NUM_SPECIAL + len(ids)
         object.__setattr__(self, "_ids", ids)
+        object.__setattr__(self, "_entries", self.words + self.ngrams)
+        object.__setattr__(self, "longest_ngram", max((ngram.count(" ") + 1 for ngram in self.ngrams), default=1))
 
     @classmethod
     def build(
@@ -88,11 +95,6 @@ class Vocabulary:
     def num_words(self) -> int:
         """The number of words, without the special tokens."""
         return len(self.words)
-
-    @property
-    def longest_ngram(self) -> int:
-        """N, the words of the longest n-gram; 1 without n-grams."""
-        return max((ngram.count(" ") + 1 for ngram in self.ngrams), default=1)
 
     @property
     def hash(self) -> str:
@@ -153,7 +155,7 @@ class Vocabulary:
                     f"ids: expected ids from 0 to {len(self) - 1}, got {id_}; decode with the vocabulary that encoded"
                 )
             if id_ != PAD:
-                words.append("<unknown>" if id_ == UNKNOWN else (self.words + self.ngrams)[id_ - NUM_SPECIAL])
+                words.append("<unknown>" if id_ == UNKNOWN else self._entries[id_ - NUM_SPECIAL])
         return words
 
     def unknown(self, words: Iterable[str]) -> list[str]:
@@ -197,7 +199,7 @@ class Vocabulary:
                 f'text: expected JSON text like {{"words": ["a", "b"]}}, got {text[:40]!r}; pass what to_json wrote'
             ) from error
         for entries in lists:
-            if not isinstance(entries, list) and entries is not lists[2]:
+            if not isinstance(entries, list) and not (entries is None and entries is lists[2]):
                 raise ValueError(
                     f"text: expected a list of words, got {type(entries).__name__}; pass what to_json wrote"
                 )

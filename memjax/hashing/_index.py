@@ -13,6 +13,7 @@ from jax import lax
 from memjax import _checks
 from memjax import memory as memory_lib
 from memjax.memory import Memory, next_slot
+from memjax.memory._write import choose_slot
 from memjax.typing import Array, PyTree, SlotFn
 
 
@@ -225,8 +226,8 @@ def write(
         got: Any = jax.tree.map(jnp.shape, words)
         raise ValueError(f"words: expected token ids [{num_words}], as the index was made for, got {got}; pass words=")
     _checks.slot_indices("words", words)
-    slot = jnp.asarray(slot_fn(memory, key)).astype(jnp.int32)
-    stored = jnp.asarray(where, bool) & (slot >= 0) & (slot < memory.num_slots)
+    slot = choose_slot(slot_fn, memory, key)
+    stored = jnp.asarray(where, bool) & (slot < memory.num_slots)
     written = memory_lib.write(memory, key, value, lambda memory, key: slot, where)
     full = index.tail_count == index.tail_slots.shape[0]
     # A loop of one turn or none: the branches of `lax.cond` would copy the base at every write.

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from memjax import _checks
+from memjax.lstmn._attention import wide
 from memjax.lstmn._cell import plus
 from memjax.lstmn._sequence import batch_major, time_major
 from memjax.lstmn._tape import Steps, Tape, empty_tape, initial
@@ -19,7 +20,7 @@ def rnn_scan(
     lengths: Array | None = None,
     initial_tape: Tape | None = None,
 ) -> Steps:
-    """Runs h_t = tanh(x_t W_x + h_{t-1} W_h + b) over a batch of sequences, with the interface of `lstm_scan`.
+    """Runs h_t = tanh(x_t W_x + h_{t-1} W_h + b) over a batch of sequences, called as `lstm_scan` but for `reverse`.
 
     Args:
         weights_input: W_x, `[D, H]`.
@@ -53,7 +54,7 @@ def rnn_scan(
     read = weights_read.astype(dtype)
 
     def step(hidden: Array, x: Array) -> tuple[Array, Array]:
-        hidden = jnp.tanh(x + hidden @ read)
+        hidden = jnp.tanh(x + jnp.matmul(hidden, read, preferred_element_type=wide(dtype))).astype(dtype)
         return hidden, hidden
 
     hiddens = lax.scan(step, start, projected)[1]  # [T, B, H]

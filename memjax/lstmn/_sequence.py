@@ -30,7 +30,7 @@ def places(batch: int, count: int, lengths: Array | None) -> Array:
     return jnp.where(place < lengths[:, None], lengths[:, None] - 1 - place, place)
 
 
-def _turn(array: Array, lengths: Array | None) -> Array:
+def turn(array: Array, lengths: Array | None) -> Array:
     """Turns the first `length` steps of each row round; `[B, T, F]`."""
     if lengths is None:
         return lax.rev(array, (1,))
@@ -40,10 +40,10 @@ def _turn(array: Array, lengths: Array | None) -> Array:
 
 def time_major(array: Array, lengths: Array | None, reverse: bool) -> Array:
     """Returns `[T, B, F]` of `[B, T, F]`, in the order in which the steps run."""
-    return (_turn(array, lengths) if reverse else array).swapaxes(0, 1)
+    return (turn(array, lengths) if reverse else array).swapaxes(0, 1)
 
 
 def batch_major(array: Array, lengths: Array | None, reverse: bool) -> Array:
     """Takes `time_major` back, with zeros at padded steps."""
     array = keep(array.swapaxes(0, 1), lengths)
-    return _turn(array, lengths) if reverse else array
+    return turn(array, lengths) if reverse else array

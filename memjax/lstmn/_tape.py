@@ -8,6 +8,7 @@ from jax.typing import DTypeLike
 
 from memjax import _checks
 from memjax.lstmn._cell import Weights, intra_attention, query, update_cell
+from memjax.lstmn._sequence import turn
 from memjax.typing import Array
 
 
@@ -82,7 +83,14 @@ def initial(name: str, tape: Tape | None, batch: int, features: int, dtype: jnp.
     return Tape(tape.hidden.astype(dtype), tape.cell.astype(dtype), tape.read.astype(dtype), tape.length)
 
 
-def advance(tape: Tape | None, steps: Steps, lengths: Array | None = None, span: int | None = None) -> Tape:
+def advance(
+    tape: Tape | None,
+    steps: Steps,
+    lengths: Array | None = None,
+    span: int | None = None,
+    *,
+    reverse: bool = False,
+) -> Tape:
     """Returns the tape after the steps of a sequence: what the next window goes on from.
 
     Args:
@@ -90,6 +98,7 @@ def advance(tape: Tape | None, steps: Steps, lengths: Array | None = None, span:
         steps: what `tape_scan` returned.
         lengths: int `[B]`, steps that count in each row; None for all.
         span: slots that later steps can see; None keeps all.
+        reverse: the steps ran from the last that counts to the first, so that the first is the newest.
 
     Returns:
         a tape of `span` slots, so that windows of a text share one program; of N + T slots where `span` is None.
@@ -104,6 +113,8 @@ def advance(tape: Tape | None, steps: Steps, lengths: Array | None = None, span:
         tape = empty_tape(batch, 0, features, steps.hidden.dtype)
     before = tape.hidden.shape[1]
     slots = before + count if span is None else span
+    if reverse:
+        steps = jax.tree.map(lambda values: turn(values, lengths), steps)
     lengths = jnp.full(batch, count, jnp.int32) if lengths is None else jnp.asarray(lengths, jnp.int32)
     source = before + lengths[:, None] - slots + jnp.arange(slots)[None]  # [B, slots]
     used = source >= before - tape.length[:, None]

@@ -95,7 +95,7 @@ class LSTM(nnx.Module):
             steps = lstmn.lstm_scan(weights, read, bias, below, lengths, tape, reverse=reverse)
             hidden = steps.hidden
             if return_tape:
-                after.append(lstmn.advance(tape, steps, lengths, span=1))
+                after.append(lstmn.advance(tape, steps, lengths, span=1, reverse=reverse))
         return (hidden, tuple(after)) if return_tape else hidden
 
     def empty_tape(self, batch: int) -> Tapes:

@@ -119,7 +119,8 @@ class LSTMN(nnx.Module):
         steps = self.all_steps(inputs, lengths, tapes, reverse=reverse)
         if not return_tape:
             return steps[-1].hidden
-        after = (lstmn.advance(tape, step, lengths, self.span) for tape, step in zip(tapes, steps, strict=True))
+        pairs = zip(tapes, steps, strict=True)
+        after = (lstmn.advance(tape, step, lengths, self.span, reverse=reverse) for tape, step in pairs)
         return steps[-1].hidden, tuple(after)
 
     def all_steps(

@@ -19,7 +19,7 @@ def _orthogonal(key: Array, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
 
 
 class RNN(nnx.Module):
-    """One layer of h_t = tanh(x_t W_x + h_{t-1} W_h + b) with the interface of `LSTM`, for comparisons.
+    """One layer of h_t = tanh(x_t W_x + h_{t-1} W_h + b) called as `LSTM` is, but for `reverse`, for comparisons.
 
     Args:
         in_features: D.

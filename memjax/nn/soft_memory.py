@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """An end-to-end memory of the latest inputs, as a core in the place of a recurrent one."""
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -93,6 +93,7 @@ class SoftMemory(nnx.Module):
         rngs: nnx.Rngs,
     ):
         _weights.check_sizes(in_features=in_features, hidden_features=hidden_features, hops=hops, slots=slots)
+        _checks.one_of("activation", activation, get_args(Activation))
         if in_features != 2 * hidden_features:
             raise ValueError(
                 f"in_features: expected {2 * hidden_features}, twice hidden_features, A x and C x of each input, got "

@@ -15,7 +15,7 @@ _LONGEST = 60
 
 
 def hop_scores(question: str, reply: Reply) -> "Figure":
-    """Draws the score of each statement of a story at each hop, and which one was found.
+    """Draws the score, or the weight, of each statement of a story at each hop, and which one was found.
 
     Args:
         question: as it was asked.
@@ -49,7 +49,7 @@ def hop_scores(question: str, reply: Reply) -> "Figure":
         axis.barh(rows, np.nan_to_num(reply.scores[hop]), color=colors)
         axis.axvline(0, color="#666666", linewidth=0.8)
         axis.set_title(f"hop {hop + 1}: none found" if found is None else f"hop {hop + 1}", fontsize=10)
-        axis.set_xlabel("score $s_O$", fontsize=9)
+        axis.set_xlabel("weight" if reply.soft else "score $s_O$", fontsize=9)
         axis.tick_params(labelsize=8)
         for side in ("top", "right"):
             axis.spines[side].set_visible(False)

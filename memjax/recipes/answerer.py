@@ -45,6 +45,7 @@ class Reply:
         unknown: words of the question that training never met: left out, or known by the words around them.
         scores: `[P, n]`, the score at each hop of each statement in memory; nan where it could not be found.
         statements: the n statements in memory, oldest first.
+        soft: whether hops read all statements, each by its weight: then scores are these weights.
     """
 
     answer: str
@@ -52,6 +53,7 @@ class Reply:
     unknown: tuple[str, ...]
     scores: np.ndarray
     statements: tuple[str, ...]
+    soft: bool = False
 
 
 def load_answering(folder: Path) -> Trained | TrainedEndToEnd:
@@ -96,7 +98,7 @@ class Answerer:
         self.vocabulary = trained.vocabulary
         self._params = params_of_seed(trained.params, seed_index)
         self._program = trained.program
-        self._joined = isinstance(trained, TrainedEndToEnd)  # the words of an answer are one symbol
+        self._soft = isinstance(trained, TrainedEndToEnd)
         self._new_words: dict[str, int] = {}  # token ids of words that training never met
         self._size = MAX_SENTENCE * self.vocabulary.longest_ngram
         tokens = jax.ShapeDtypeStruct((self._size,), jnp.int32)
@@ -170,6 +172,7 @@ class Answerer:
             unknown=unknown,
             scores=np.where(np.isfinite(scores), scores, np.nan),
             statements=tuple(self._told[time] for time in times[order].tolist()),
+            soft=self._soft,
         )
 
     def forget(self) -> None:
@@ -205,13 +208,17 @@ class Answerer:
         return self._new_words.get(word, UNKNOWN)
 
     def _decode(self, ids: np.ndarray, question: str) -> str:
-        words = dict(enumerate(self.vocabulary.decode(range(1, len(self.vocabulary))), start=1))
-        words |= {id_: word for word, id_ in self._new_words.items()}
-        # The model's number of words is rounded up: ids that are not there stand for no word.
-        answer = [words[id_] for id_ in ids.tolist() if id_ in words]
+        new = {id_: word for word, id_ in self._new_words.items()}
+        answer = []
+        for id_ in ids.tolist():
+            if id_ in new:
+                answer.append(new[id_])
+            elif id_ < len(self.vocabulary):  # the model's number of words is rounded up: other ids stand for no word
+                answer += self.vocabulary.decode([id_])
         if self.vocabulary.function_words is not None:
             named: dict[str, list[str]] = {}
             for word, variable in data.variables_of(question, self.vocabulary.function_words).items():
                 named.setdefault(variable, []).append(word)
             answer = [" ".join(named.get(word, [word])) for word in answer]
-        return " ".join(answer).replace(JOINS, " ") if self._joined else " ".join(answer)
+        # To an end-to-end model the words of an answer are one symbol.
+        return " ".join(answer).replace(JOINS, " ") if self._soft else " ".join(answer)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from memjax import _checks
 from memjax.data import (
     Example,
     Vocabulary,
@@ -180,6 +181,7 @@ class MetaQA:
             split: train or valid, parts of the dev file that are drawn once and for all; test; or paraphrased, machine
                 paraphrases of the test questions (1 hop).
         """
+        _checks.one_of("split", split, ("train", "valid", "test", "paraphrased"))
         root = find_data(self.data)
         if split in ("test", "paraphrased"):
             return tuple(metaqa.load_questions(root, self.hops, "test", paraphrases=split == "paraphrased"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from memjax import data
+from memjax import _checks, data
 from memjax.data.streams import Stream
 from memjax.errors import RunError
 from memjax.recipes.corpora import Babi, BabiTasks, Splits, Tasks, Told, load_test, splits_of
@@ -155,6 +155,7 @@ def evaluate_end_to_end(folder: Path, split: str = "test", data_folder: str | No
     Returns:
         See `TrainedEndToEnd.evaluate`; the chosen restart comes first.
     """
+    _checks.one_of("split", split, ("train", "valid", "test"))
     run = open_run(folder)
     trained = _restore(run, data_folder)
     config = trained.config

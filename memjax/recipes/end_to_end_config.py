@@ -53,7 +53,7 @@ class EndToEndConfig:
     batch_size: int = 32
     """Questions in one step; their losses are added up."""
     epochs: int = 100
-    """Passes over the training questions, after the linear start."""
+    """Passes over the training questions, after the linear start, and those that it leaves of `linear_epochs`."""
     valid_part: float = 0.1
     """Of the training questions, to choose by, where the corpus has no validation questions."""
     restarts: int = 10

@@ -21,7 +21,7 @@ from memjax.models import SceneAnswer, SceneMemNN, SceneMLP
 from memjax.nn import ImageEncoder
 from memjax.recipes.fit import ReportFn, check_options, check_seeds, fit, restore_params, start_run
 from memjax.recipes.image_config import INPUTS, ImageConfig, SortOfClevr
-from memjax.recipes.program import over_seeds
+from memjax.recipes.program import one_after_another
 from memjax.recipes.runs import Run, keep_results, open_run
 from memjax.training import (
     SceneBatch,
@@ -117,22 +117,11 @@ def _program(config: ImageConfig, num_words: int, steps: int) -> ImageProgram:
 
     return ImageProgram(
         init=jax.jit(jax.vmap(init)),
-        epoch=jax.jit(_one_after_another(epoch), donate_argnums=0),
-        measure=jax.jit(_one_after_another(measure)),
+        epoch=jax.jit(one_after_another(epoch), donate_argnums=0),
+        measure=jax.jit(one_after_another(measure)),
         see=jax.jit(lambda params, scene: with_params(model, params).see(scene)),
         ask=jax.jit(lambda params, question, memory: with_params(model, params)(question, memory)),
     )
-
-
-def _one_after_another(fn: Callable[[PyTree, SceneBatch], Any]) -> Callable[[PyTree, SceneBatch], Any]:
-    """Lifts a function over seeds: side by side, they would hold the hops of all their images at once."""
-
-    def lifted(states: PyTree, batch: SceneBatch) -> Any:
-        if jax.tree.leaves(states)[0].shape[0] > 1:
-            return jax.lax.map(lambda state: fn(state, batch), states)
-        return over_seeds(fn)(states, batch)
-
-    return lifted
 
 
 def encode_scenes(scenes: sort_of_clevr.Scenes, vocabulary: data.Vocabulary, input: str = "pixels") -> SceneBatch:

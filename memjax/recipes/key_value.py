@@ -25,6 +25,7 @@ from memjax.recipes.corpora import MetaQA
 from memjax.recipes.fit import ReportFn, check_options, check_seeds, fit, restore_params, start_run
 from memjax.recipes.key_value_config import KeyValueConfig
 from memjax.recipes.program import over_seeds
+from memjax.recipes.questions import entities_of
 from memjax.recipes.runs import Run, open_run
 from memjax.search import Queries, hashed
 from memjax.training import KeyValueBatch, TrainState, create_state, make_epoch, make_key_value_loss, make_step
@@ -257,7 +258,7 @@ def train_key_value(
     program = build_key_value_program(config, encoder, len(corpus))
     run = start_run(config, seeds, encoder.vocabulary, folder, resume, overwrite)
     params = fit(program, config, seeds, corpus, run, tensorboard, report)
-    return TrainedKeyValue(config, encoder, program, params, _entities(graph, questions))
+    return TrainedKeyValue(config, encoder, program, params, entities_of(graph, questions))
 
 
 def _any_answer_is_found(corpus: KeyValueBatch) -> bool:
@@ -295,8 +296,4 @@ def restore_key_value(run: Run, data_folder: str | None = None) -> TrainedKeyVal
         )
     encoder = KeyValueEncoder(graph, config.bag, run.vocabulary)
     program = build_key_value_program(config, encoder, len(questions))
-    return TrainedKeyValue(config, encoder, program, restore_params(program.init, run), _entities(graph, questions))
-
-
-def _entities(graph: KnowledgeGraph, questions: Sequence[Question]) -> frozenset[int]:
-    return frozenset(graph.entity(question.entity) for question in questions) - {-1}
+    return TrainedKeyValue(config, encoder, program, restore_params(program.init, run), entities_of(graph, questions))

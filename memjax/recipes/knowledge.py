@@ -22,6 +22,8 @@ from memjax.models import FactMemNN
 from memjax.recipes.config import KnowledgeConfig
 from memjax.recipes.corpora import MetaQA
 from memjax.recipes.fit import ReportFn, check_options, check_seeds, fit, restore_params, start_run
+from memjax.recipes.program import one_after_another
+from memjax.recipes.questions import entities_of
 from memjax.recipes.runs import Run, open_run
 from memjax.training import (
     FactBatch,
@@ -110,14 +112,7 @@ def _training(config: KnowledgeConfig, sizes: tuple[int, int, int], updates: int
         weights, run = jax.random.split(jax.random.key(seed))
         return create_state(_model(config, sizes, weights), optimizer, run)
 
-    return jax.jit(jax.vmap(init)), jax.jit(functools.partial(_one_after_another, epoch), donate_argnums=0)
-
-
-def _one_after_another(
-    epoch: Callable[[TrainState, FactBatch], tuple[TrainState, dict[str, Array]]], states: TrainState, corpus: FactBatch
-) -> tuple[TrainState, dict[str, Array]]:
-    """An epoch of each seed: `lax.map` keeps one seed's temporary arrays at a time."""
-    return jax.lax.map(lambda state: epoch(state, corpus), states)
+    return jax.jit(jax.vmap(init)), jax.jit(one_after_another(epoch), donate_argnums=0)
 
 
 def encode_facts(encoder: FactEncoder) -> tuple[Facts, Memory]:
@@ -208,7 +203,7 @@ def train_knowledge(
     program = build_knowledge_program(config, encoder.vocabulary, graph.num_steps, len(corpus))
     run = start_run(config, seeds, encoder.vocabulary, folder, resume, overwrite)
     params = fit(program, config, seeds, corpus, run, tensorboard, report)
-    return TrainedKnowledge(config, encoder, program, params, _entities(graph, questions))
+    return TrainedKnowledge(config, encoder, program, params, entities_of(graph, questions))
 
 
 def load_knowledge(folder: Path, data_folder: str | None = None) -> TrainedKnowledge:
@@ -242,8 +237,4 @@ def restore_knowledge(run: Run, data_folder: str | None = None) -> TrainedKnowle
         )
     encoder = FactEncoder(graph, config.bag, run.vocabulary)
     program = build_knowledge_program(config, run.vocabulary, graph.num_steps, config.batch_size)
-    return TrainedKnowledge(config, encoder, program, restore_params(program.init, run), _entities(graph, questions))
-
-
-def _entities(graph: KnowledgeGraph, questions: Sequence[Question]) -> frozenset[int]:
-    return frozenset(graph.entity(question.entity) for question in questions) - {-1}
+    return TrainedKnowledge(config, encoder, program, restore_params(program.init, run), entities_of(graph, questions))

@@ -213,7 +213,7 @@ def train_language_model(
     text, valid = config.corpus.sentences("train"), config.corpus.sentences("valid")
     vocabulary = data.Vocabulary.build([*text, (END,)])
     program = build_language_program(config, vocabulary)
-    course = _course(config, program, vocabulary, text, valid, len(seeds), seeds[0])
+    course = _course(config, program, vocabulary, text, valid, len(seeds), seeds[0] % 2**32)
     run = start_run(config, seeds, vocabulary, folder, resume, overwrite)
     params = fit_course(course, config, seeds, run, tensorboard, report)
     trained = TrainedLanguageModel(config, vocabulary, program, params)
@@ -245,7 +245,9 @@ def known_words(words: Sequence[str], vocabulary: data.Vocabulary) -> list[str]:
 def build_language_program(config: LanguageConfig, vocabulary: data.Vocabulary) -> LanguageProgram:
     """The program of a configuration; the same one for texts that differ in words only."""
     corpus: Any = type(config.corpus)()
-    return _program(dataclasses.replace(config, corpus=corpus, seed=0, epochs=1), vocabulary.num_words)
+    course = {"schedule": "improvement", "decay": LanguageConfig.decay, "significant": LanguageConfig.significant}
+    shared: Any = {**course, "corpus": corpus, "seed": 0, "epochs": 1}  # what the program does not use
+    return _program(dataclasses.replace(config, **shared), vocabulary.num_words)
 
 
 def load_language_model(folder: Path, data_folder: str | None = None) -> TrainedLanguageModel:
@@ -314,7 +316,7 @@ def _course(
 
         def stretches(epoch: int) -> list[TextBatch]:
             """Each epoch begins elsewhere in the text."""
-            first = np.random.default_rng([seed % 2**32, epoch]).integers(len(text))
+            first = np.random.default_rng([seed, epoch]).integers(len(text))
             return _window_parts(cut(int(first)))
 
         windows, learn = cut(), program.learn(())

@@ -179,6 +179,17 @@ def over_seeds(fn: Callable[[PyTree, Any], PyTree]) -> Callable[[PyTree, Any], P
     return lifted
 
 
+def one_after_another(fn: Callable[[PyTree, Any], PyTree]) -> Callable[[PyTree, Any], PyTree]:
+    """Lifts a function as `over_seeds` does, but one seed at a time, where the arrays of all would be too much."""
+
+    def lifted(states: PyTree, corpus: Any) -> PyTree:
+        if jax.tree.leaves(states)[0].shape[0] > 1:
+            return jax.lax.map(lambda state: fn(state, corpus), states)
+        return over_seeds(fn)(states, corpus)
+
+    return lifted
+
+
 def params_of_seed(params: PyTree, index: int) -> PyTree:
     """The parameters of one of the models that were trained together.
 

@@ -66,6 +66,11 @@ def side_by_side(questions: Sequence[Encoded], most: int) -> Iterator[tuple[Sequ
         yield part, tokens
 
 
+def entities_of(graph: KnowledgeGraph, questions: Sequence[Question]) -> frozenset[int]:
+    """The entities that questions are about, those that the knowledge base has."""
+    return frozenset(graph.entity(question.entity) for question in questions) - {-1}
+
+
 def by_seen(
     metrics: dict[str, Sequence[float]], questions: Sequence[Question], graph: KnowledgeGraph, seen: frozenset[int]
 ) -> dict[str, float]:

@@ -83,6 +83,10 @@ def _description(config: Config, seeds: tuple[int, ...]) -> dict[str, Any]:
     return {"config": config_lib.to_json(config), "seeds": list(seeds)}
 
 
+def _is_description(content: Any) -> bool:
+    return isinstance(content, dict) and isinstance(content.get("config"), dict) and "seeds" in content
+
+
 #: What a run that was killed at its very start can have left: nothing to go on with, and nothing to lose.
 _LEFT_BY_A_START = {"vocabulary.json", ".vocabulary.json.partial", ".config.json.partial"}
 
@@ -98,6 +102,10 @@ def create_run(
     if folder.exists() and (not folder.is_dir() or {path.name for path in folder.iterdir()} - _LEFT_BY_A_START):
         if not (folder / "config.json").is_file():
             raise RunError(f"{folder}: expected a run folder or none, found no config.json in it; name another folder")
+        if not _is_description(read_json(folder / "config.json")):
+            raise RunError(
+                f"{folder}: expected a run folder or none, found the config.json of no run; name another folder"
+            )
         if not overwrite:
             raise RunError(f"{folder}: expected no such folder; go on with --resume, or replace it with --overwrite")
         with alone(folder):
@@ -123,7 +131,7 @@ def open_run(folder: Path) -> Run:
         )
     path = folder / "config.json"
     content = read_json(path)
-    if not isinstance(content, dict) or not isinstance(content.get("config"), dict) or "seeds" not in content:
+    if not _is_description(content):
         raise DataError("expected the keys config and seeds", path)
     seeds = content["seeds"]
     if not isinstance(seeds, list) or not seeds or any(type(seed) is not int for seed in seeds):
@@ -199,7 +207,7 @@ def keep_results(run: Run, split: str, measure: Callable[[], Results]) -> Result
     Raises:
         DataError: if the file is damaged.
     """
-    kept = read_results(run)
+    read_results(run)  # a damaged file is found before the work, and others may write while it is done
     results = measure()
-    write_json(run.results_path, {**kept, split: results})
+    write_json(run.results_path, {**read_results(run), split: results})
     return results

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Exact search: every slot is scored, and nothing of the size of queries times slots is kept."""
+"""Exact search: every slot is scored; of more than a block of slots, nothing of the size of queries times slots."""
 
 from collections.abc import Callable
 from functools import partial
@@ -42,9 +42,10 @@ def exact(k: int, *, keys_fn: Callable[[PyTree], PyTree] | None = None, recall: 
     key (float64 for float64 keys), and differentiable; which slots are found is not.
 
     Keys are vectors `[N, D]` (float32, or bfloat16 on accelerators; a CPU converts all of a bfloat16 memory at each
-    call), `Quantized` vectors, whose groups are found by their 8-bit codes and scored again as they were, or token
-    ids `[N, S]`, for which a query is the score of each word, `[Q, W]`, and a key scores the sum over its ids
-    (special tokens 0; ids of another vocabulary, past W, 0 as well).
+    call; the groups of a large memory are then found with a query in bfloat16, too), `Quantized` vectors, whose groups
+    are found by their 8-bit codes and scored again as they were, or token ids `[N, S]`, for which a query is the score
+    of each word, `[Q, W]`, and a key scores the sum over its ids (special tokens 0; ids of another vocabulary, past W,
+    0 as well).
 
     Args:
         k: K, at least 1.
@@ -146,7 +147,7 @@ def _find(k: int, recall: float | None, keys: PyTree, vector: Array, readable: A
         groups = _maxima_at_once(keys, vector, readable)
     else:
         groups = _maxima_by_blocks(keys, vector, readable)
-    count = min(k + (_SPARE_GROUPS if _keys.is_coarse(keys) else 0), groups.start.shape[0])
+    count = min(k + (_SPARE_GROUPS if _keys.is_coarse(keys, vector) else 0), groups.start.shape[0])
     return _find_in_groups(k, count, groups, keys, vector, readable)
 
 

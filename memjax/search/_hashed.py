@@ -160,9 +160,14 @@ def _find(
     first = best_of_base(check=False)
     stale = jnp.any((first[0] > -jnp.inf) & ~is_fresh(first[1], first[2]))
     scores, slots, _ = lax.cond(stale, lambda: best_of_base(check=True), lambda: first)
-    shared = (index.tail_buckets[:, :, None] == buckets[None, None]) & (buckets >= 0)[None, None]  # [R, S, S']
-    recent = shared.any(axis=(1, 2)) & is_fresh(index.tail_slots, index.tail_times)
-    tail_scores = score(index.tail_slots, recent & (index.tail_times >= 0))
+
+    def score_tail() -> Array:
+        shared = (index.tail_buckets[:, :, None] == buckets[None, None]) & (buckets >= 0)[None, None]  # [R, S, S']
+        recent = shared.any(axis=(1, 2)) & is_fresh(index.tail_slots, index.tail_times)
+        return score(index.tail_slots, recent & (index.tail_times >= 0))
+
+    no_tail = jnp.full_like(scores, -jnp.inf, shape=index.tail_slots.shape)
+    tail_scores = lax.cond(index.tail_count > 0, score_tail, lambda: no_tail)
     scores, slots = jnp.concatenate([scores, tail_scores]), jnp.concatenate([slots, index.tail_slots])
     candidates = taken + jnp.sum(tail_scores > -jnp.inf, dtype=jnp.int32)
     return _distinct(k, scores, slots), candidates, postings.total - taken

@@ -34,7 +34,7 @@ class Hits:
         scores: score of each hit.
         slots: where it stands in the memory.
         valid: whether it is one.
-        candidates: how many slots were scored for the query.
+        candidates: how many slots were scored for the query; of a search by lists, how many its lists hold.
         lost: how many of its candidates were left out for want of width; 0 in a search of all slots.
     """
 

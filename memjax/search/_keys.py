@@ -44,7 +44,7 @@ def quantize(vector: Array) -> Quantized:
     Unbatched; `memjax.memory.map_keys(memory, quantize)` turns a memory of vectors into one of these.
 
     Args:
-        vector: `[D]`, floating. One with a NaN or an infinity is never found.
+        vector: `[D]`, floating. One with a NaN is never found.
 
     Returns:
         The key of a slot.
@@ -87,9 +87,11 @@ def score_dtype(keys: PyTree, vector: Array) -> jnp.dtype:
     return jnp.promote_types(jnp.float32, vector.dtype if jnp.issubdtype(dtype, jnp.integer) else dtype)
 
 
-def is_coarse(keys: PyTree) -> bool:
-    """Whether scores of many slots are rounded more than those of the short list."""
-    return isinstance(keys, Quantized)
+def is_coarse(keys: PyTree, vector: Array) -> bool:
+    """Whether scores of many slots are rounded more than those of the short list: of codes, or of narrower keys."""
+    if isinstance(keys, Quantized):
+        return True
+    return jnp.issubdtype(keys.dtype, jnp.floating) and jnp.finfo(keys.dtype).bits < jnp.finfo(vector.dtype).bits
 
 
 def check(keys: PyTree, vector: Array) -> None:

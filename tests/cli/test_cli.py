@@ -262,6 +262,13 @@ def test_a_story_that_begins_with_a_mark(capsys, run, tmp_path):
     assert (code, out) == (0, "Joe went to the kitchen.\n")
 
 
+def test_ask_refuses_what_it_would_not_use(capsys, run):
+    code, _, err = call(capsys, "ask", run, "--picture", "scores.pgn")
+    assert code and "picture, the suffix: expected one of" in words(err) and "did you mean 'png'?" in words(err)
+    code, _, err = call(capsys, "ask", run, "--data", "corpora")
+    assert code and "data: expected none for a run over stories" in words(err)
+
+
 def test_ask_draws_a_picture(capsys, run, tmp_path):
     (tmp_path / "story.txt").write_text("Where is Joe?\nJoe went to the kitchen.\nWhere is Joe?\n")
     picture = tmp_path / "scores.png"

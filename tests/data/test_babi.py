@@ -65,6 +65,7 @@ def test_read_without_supports_or_last_newline(tmp_path):
         ("1 Who left?\tJoe\t1\n", 1, "expected a statement before the first question of a story"),
         ("1 Joe left.\n2 Who?\tJoe\t1\n1 Who?\tJoe\t1\n", 3, "expected a statement before the first question"),
         ("1 Joe left.\n2 Who left?\t\t1\n", 2, "expected an answer after the question, .* got ''"),
+        ("1 Joe left.\n2 Who left?\t.\t1\n", 2, "expected an answer after the question, .* got '.'"),
         ("1 Joe left.\n2 Who left?\tJoe,,Fred\t1\n", 2, "expected an answer after the question, .* got 'Joe,,Fred'"),
         ("1 Joe left.\n2 \tJoe\t1\n", 2, "expected a question before the tab"),
         ("1 Joe left.\n2 Who?\tJoe\t1\t1\n", 2, "got 4 fields"),

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a language model reads before it answers."""
 
+import pytest
+
 from memjax.data import Example, Vocabulary, encode_prompts
 
 WORDS = Vocabulary(("he", "is", "joe", "left", "office", "sat", "where"))
@@ -18,6 +20,12 @@ def test_the_latest_statements_then_the_question():
         [WHERE, END] + [0] * 10,
     ]
     assert encoded.replies.tolist() == encoded.answers.tolist() == [[OFFICE, 0], [JOE, OFFICE]]
+
+
+@pytest.mark.parametrize("sizes", [{"statements": 0}, {"statements": 2, "multiple": 0}])
+def test_sizes_are_checked(sizes):
+    with pytest.raises(ValueError, match=f"{list(sizes)[-1]}: expected an integer of at least 1, got 0"):
+        encode_prompts(EXAMPLES, WORDS, **sizes)
 
 
 def test_a_stream_has_one_mark_and_replies_can_be_sentences():

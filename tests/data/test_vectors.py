@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from memjax.data import read_vectors
+from memjax.data.vectors import vector_words
 from memjax.errors import DataError
 
 FILE = "the 1 -0.5\nDog 2e-1 3\ndog 0.25 4\nname @ example 7 7\n\ncaf\u00e9 5 6 \n"
@@ -90,6 +91,12 @@ def test_what_is_not_wanted_is_neither_checked_nor_held(tmp_path):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert vectors.values.tolist() == [[1, 2]] and peak < 100_000
+
+
+def test_the_words_of_an_empty_file(tmp_path):
+    (tmp_path / "vectors.txt").write_text("\n")
+    with pytest.raises(DataError, match="expected at least one vector, got an empty file"):
+        vector_words(tmp_path / "vectors.txt", 3)
 
 
 def test_bad_arguments(path):

@@ -46,7 +46,19 @@ def test_json_round_trip_and_hash():
     assert Vocabulary(("a", "b")).hash == "f750efee86f2f96f54343b8db2de65a6e005c3a3848344cc27b5deed24dd7199"
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"words": 3}', '{"words": "ab"}', '{"words": ["a", "a"]}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        '{"words": 3}',
+        '{"words": "ab"}',
+        '{"words": ["a", "a"]}',
+        '{"words": ["a"], "function_words": "a"}',
+    ],
+)
 def test_from_json_rejects_other_text(text):
     with pytest.raises(ValueError, match="expected"):
         Vocabulary.from_json(text)

@@ -251,6 +251,19 @@ def test_windows_of_a_text_equal_the_whole(span):
         close(ours, theirs, jnp.float64)
 
 
+@pytest.mark.parametrize("span", [None, 3])
+def test_a_tape_in_reverse_is_that_of_turned_inputs(span):
+    rng = np.random.default_rng(11)
+    weights, inputs = make_weights(rng, jnp.float32), arrays(rng, jnp.float32, B, T, D)
+    lengths = jnp.asarray(LENGTHS)
+    turned = jnp.stack([jnp.concatenate([row[:n][::-1], row[n:]]) for row, n in zip(inputs, LENGTHS, strict=True)])
+    steps = lstmn.tape_scan(weights, inputs, lengths, span=span, reverse=True)
+    tape = lstmn.advance(None, steps, lengths, span, reverse=True)
+    expected = lstmn.advance(None, lstmn.tape_scan(weights, turned, lengths, span=span), lengths, span)
+    for one, two in zip(jax.tree.leaves(tape), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-6)
+
+
 @pytest.mark.thorough
 def test_a_row_that_does_not_step_keeps_its_read():
     rng = np.random.default_rng(8)

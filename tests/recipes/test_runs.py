@@ -79,6 +79,14 @@ def test_a_folder_that_is_no_run_is_never_replaced(tmp_path, overwrite):
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_of_another_config_is_never_replaced(tmp_path, overwrite):
+    (tmp_path / "config.json").write_text('{"seeds": 3}')
+    with pytest.raises(RunError, match="found the config.json of no run; name another folder"):
+        create(tmp_path, overwrite=overwrite)
+    assert (tmp_path / "config.json").read_text() == '{"seeds": 3}'
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
 def test_a_file_is_never_replaced(tmp_path, overwrite):
     (tmp_path / "file").write_text("precious")
     with pytest.raises(RunError, match="expected a run folder or none"):

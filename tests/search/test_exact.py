@@ -195,6 +195,15 @@ def test_halves_and_doubles_keep_their_precision():
         np.testing.assert_allclose(hits.scores[:, 0], np.sort(np.asarray(double[:2] @ double.T))[:, -1], rtol=1e-13)
 
 
+def test_narrow_keys_are_found_with_a_query_that_is_not_rounded():
+    rng = np.random.default_rng(8)
+    keys = jnp.asarray(rng.standard_normal((20_000, 16)), jnp.bfloat16)  # more than a block
+    vector = jnp.asarray(rng.standard_normal((50, 16)), jnp.float32)
+    best = np.sort(np.asarray(vector, np.float64) @ np.asarray(keys, np.float64).T, axis=1)[:, :-6:-1]
+    hits = search.exact(5)(search.Queries(vector), memory_of(keys))
+    np.testing.assert_allclose(hits.scores, best, rtol=1e-5)
+
+
 def test_bad_input_is_refused():
     memory, vector = memory_of(jnp.ones((4, 2))), jnp.ones((2, 2))
     run = search.exact(2)
