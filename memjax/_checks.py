@@ -88,7 +88,9 @@ def floats(name: str, array: Any, hint: str = "embed token ids first") -> None:
         raise ValueError(f"{name}: expected floats, got dtype {jnp.result_type(array)}; {hint}")
 
 
-def sequences(name: str, inputs: Any, features: int, lengths: Any = None) -> tuple[int, int, Any]:
+def sequences(
+    name: str, inputs: Any, features: int, lengths: Any = None, lengths_name: str = "lengths"
+) -> tuple[int, int, Any]:
     """Returns B, T and `lengths` as an array; raises `ValueError` unless inputs are floats `[B, T, features]`, T >= 1.
 
     `lengths`, where given, must be integers `[B]`, and within [0, T] where they are known (not traced).
@@ -101,14 +103,14 @@ def sequences(name: str, inputs: Any, features: int, lengths: Any = None) -> tup
         raise ValueError(f"{name}: expected at least one step, got shape {got}; leave empty batches out")
     if lengths is not None:
         lengths = jnp.asarray(lengths)
-        shape("lengths", lengths, got[:1])
+        shape(lengths_name, lengths, got[:1])
         if not jnp.issubdtype(jnp.result_type(lengths), jnp.integer):
-            raise ValueError(f"lengths: expected integers, got dtype {jnp.result_type(lengths)}")
+            raise ValueError(f"{lengths_name}: expected integers, got dtype {jnp.result_type(lengths)}")
         if not isinstance(lengths, jax.core.Tracer):
             known = np.asarray(lengths)
             if known.size and not (known.min() >= 0 and known.max() <= got[1]):
                 raise ValueError(
-                    f"lengths: expected values in [0, {got[1]}], the steps of {name}, got {known.tolist()}; "
+                    f"{lengths_name}: expected values in [0, {got[1]}], the steps of {name}, got {known.tolist()}; "
                     "pad the inputs to the longest length"
                 )
     return got[0], got[1], lengths

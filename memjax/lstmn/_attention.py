@@ -32,7 +32,12 @@ def outer(one: Array, other: Array) -> Array:
 
 
 def exponential(projected: Array, dtype: jnp.dtype) -> Array:
-    """Returns exp(2 k) of projected keys or queries, as `dtype`."""
+    """Returns exp(2 k) of projected keys or queries, as `dtype`; raises `ValueError` where it is too narrow."""
+    if dtype == jnp.float16:
+        raise ValueError(
+            "inputs: expected float32, float64 or bfloat16, got float16, in which exp of a key overflows; "
+            "convert them, and the parameters, with .astype(jnp.bfloat16)"
+        )
     return jnp.exp(2 * jnp.clip(projected.astype(wide(dtype)), -_LIMIT, _LIMIT)).astype(dtype)
 
 

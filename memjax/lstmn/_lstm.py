@@ -102,6 +102,10 @@ def lstm_scan(
     Raises:
         ValueError: if a shape, dtype or size does not fit.
 
+    Example:
+        >>> lstm_scan(jnp.ones((3, 8)), jnp.ones((2, 8)), None, jnp.ones((1, 5, 3)), jnp.array([4])).hidden.shape
+        (1, 5, 2)
+
     Reference: Cheng et al. 2016, section 3.1, equations 1 to 3.
     """
     batch, count, lengths = _checks.sequences("inputs", inputs, gates_input.shape[0], lengths)

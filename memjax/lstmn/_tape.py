@@ -164,6 +164,13 @@ def ring_step(weights: Weights, ring: Ring, x: Array) -> tuple[Ring, Array]:
     Returns:
         the ring with h_t and c_t written; h_t, `[H]`.
 
+    Example:
+        >>> from memjax.lstmn._cell import _example
+        >>> ring = Ring(jnp.zeros((5, 3)), jnp.zeros((5, 3)), jnp.zeros((5, 4)), jnp.zeros(3), jnp.int32(0))
+        >>> ring, hidden = ring_step(_example(), ring, jnp.ones(2))
+        >>> int(ring.count), hidden.shape
+        (1, (3,))
+
     Reference: Cheng et al. 2016, equations 4 to 9.
     Departs from the paper: its tape is bounded without saying how; here the oldest slot makes place.
     """
@@ -198,6 +205,11 @@ def to_ring(weights: Weights, tape: Tape, slots: int) -> Ring:
 
     Returns:
         a ring, leaves leading with `[B]`.
+
+    Example:
+        >>> from memjax.lstmn._cell import _example
+        >>> to_ring(_example(), empty_tape(2, 4, 3), slots=6).keys.shape
+        (2, 6, 4)
     """
     before = tape.hidden.shape[1]
     used = jnp.minimum(tape.length, slots)

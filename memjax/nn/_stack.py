@@ -3,7 +3,7 @@
 
 import jax.numpy as jnp
 
-from memjax import lstmn
+from memjax import _checks, lstmn
 from memjax.typing import Array
 
 Tapes = tuple[lstmn.Tape, ...]
@@ -30,3 +30,13 @@ def check_tapes(tapes: MaybeTapes | None, num_layers: int) -> MaybeTapes:
         got = f"{len(tapes)} of them" if isinstance(tapes, tuple) else type(tapes).__name__
         raise ValueError(f"initial_tape: expected a tuple of {num_layers} tapes, one a layer, got {got}")
     return tapes
+
+
+def check_pair(
+    features: int, source: Array, target: Array, source_lengths: Array | None, target_lengths: Array | None
+) -> None:
+    """Raises `ValueError` unless both are sequences of as many rows; names the one that is not."""
+    batch, *_ = _checks.sequences("source", source, features, source_lengths, "source_lengths")
+    found, *_ = _checks.sequences("target", target, features, target_lengths, "target_lengths")
+    if found != batch:
+        raise ValueError(f"target: expected {batch} rows, as many as source has, got shape {target.shape}")

@@ -11,7 +11,7 @@ from flax import nnx, struct
 from jax.typing import DTypeLike
 
 from memjax import _checks, lstmn
-from memjax.nn import _weights
+from memjax.nn import _stack, _weights
 from memjax.nn._stack import Tapes
 from memjax.nn.lstmn import LSTMN
 from memjax.typing import Array
@@ -215,6 +215,7 @@ class ShallowFusion(nnx.Module):
         Raises:
             ValueError: if a shape or dtype does not fit.
         """
+        _stack.check_pair(self.encoder.layers[0].in_features, source, target, source_lengths, target_lengths)
         decoder = self.encoder if self.decoder is None else self.decoder
         encoded = self.encoder.all_steps(source, source_lengths)
         tapes = _start(self.decoder_start, encoded, source_lengths)
@@ -342,6 +343,7 @@ class DeepFusion(nnx.Module):
         Raises:
             ValueError: if a shape or dtype does not fit.
         """
+        _stack.check_pair(self.encoder.layers[0].in_features, source, target, source_lengths, target_lengths)
         decoder = self.encoder if self.decoder is None else self.decoder
         encoded = self.encoder.all_steps(source, source_lengths)
         tapes = _start(self.decoder_start, encoded, source_lengths)

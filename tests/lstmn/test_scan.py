@@ -251,6 +251,12 @@ def test_windows_of_a_text_equal_the_whole(span):
         close(ours, theirs, jnp.float64)
 
 
+def test_float16_is_too_narrow():
+    rng = np.random.default_rng(12)
+    with pytest.raises(ValueError, match="inputs: expected float32, float64 or bfloat16, got float16"):
+        lstmn.tape_scan(make_weights(rng, jnp.float16), arrays(rng, jnp.float16, B, T, D))
+
+
 @pytest.mark.parametrize("span", [None, 3])
 def test_a_tape_in_reverse_is_that_of_turned_inputs(span):
     rng = np.random.default_rng(11)

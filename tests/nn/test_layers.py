@@ -382,6 +382,13 @@ def test_bad_calls_are_named():
     inputs = np.zeros((B, T, D), np.float32)
     with pytest.raises(ValueError, match=r"inputs: expected shape \[B, T, 3\].*got \(3, 7, 4\)"):
         layer(np.zeros((B, T, D + 1), np.float32))
+    fused, rows = ShallowFusion(3, 4, rngs=nnx.Rngs(0)), jnp.ones((2, 5, 3))
+    with pytest.raises(ValueError, match=r"target: expected shape \[B, T, 3\].*got \(2, 5, 4\)"):
+        fused(rows, jnp.ones((2, 5, 4)))
+    with pytest.raises(ValueError, match=r"target: expected 2 rows, as many as source has, got shape \(1, 5, 3\)"):
+        fused(rows, rows[:1])
+    with pytest.raises(ValueError, match=r"source_lengths: expected values in \[0, 5\]"):
+        fused(rows, rows, jnp.array([6, 1]))
     with pytest.raises(ValueError, match="inputs: expected floats, got dtype int"):
         layer(np.zeros((B, T, D), np.int32))
     with pytest.raises(ValueError, match=r"lengths: expected values in \[0, 7\]"):
