@@ -121,7 +121,8 @@ MEMN2N_LANGUAGE = LanguageConfig(
     epochs=50,
 )
 
-#: For the best number that a model of this size reaches here.
+#: For the best number that a model of this size reaches here: 103.8 on the Penn Treebank's test text. A step sees eight
+#: slots: over more, attention begins as a mean of all, and training is slow.
 MODERN_LANGUAGE = LanguageConfig(
     features=300,
     tape="carried",
