@@ -253,11 +253,7 @@ def load_dialogs(folder: Path, data_folder: str | None = None) -> TrainedDialogs
 
 
 def _restore(run: Run, data_folder: str | None) -> TrainedDialogs:
-    config = run.config
-    if not isinstance(config, DialogConfig):
-        raise RunError(f"{run.folder}: expected a run over dialogs, found one of {type(config).__name__}")
-    if data_folder is not None:
-        config = dataclasses.replace(config, corpus=dataclasses.replace(config.corpus, data=data_folder))
+    config = run.config_of(DialogConfig, "a run over dialogs", data_folder)
     choices = _read_choices(run)
     program = build_dialog_program(config, run.vocabulary, choices)
     return TrainedDialogs(config, run.vocabulary, choices, program, restore_params(begin(program.init), run))

@@ -11,7 +11,7 @@ import numpy as np
 from memjax import _checks, data
 from memjax.data.streams import Stream
 from memjax.errors import RunError
-from memjax.recipes.corpora import Babi, BabiTasks, Splits, Tasks, Told, load_test, splits_of
+from memjax.recipes.corpora import Splits, Tasks, Told, load_test, splits_of
 from memjax.recipes.end_to_end_config import EndToEndConfig
 from memjax.recipes.end_to_end_program import EndToEndProgram, EndToEndState, Longest, build_end_to_end
 from memjax.recipes.fit import ReportFn, check_options, check_seeds, fit, restore_params, start_run
@@ -277,13 +277,9 @@ def _evaluate(
 
 
 def _restore(run: Run, data_folder: str | None) -> TrainedEndToEnd:
-    config = run.config
-    if not isinstance(config, EndToEndConfig):
-        raise RunError(f"{run.folder}: expected an end-to-end run over stories, found {type(config).__name__}")
+    config = run.config_of(EndToEndConfig, "an end-to-end run over stories", data_folder)
     model = read_results(run).get("model")
     if model is None:
         raise RunError(f"{run.folder}: expected a run that has come to its end, found none; go on with --resume")
-    if data_folder is not None and isinstance(config.corpus, Babi | BabiTasks):
-        config = dataclasses.replace(config, corpus=dataclasses.replace(config.corpus, data=data_folder))
     program = build_end_to_end(config, run.vocabulary.num_words, Longest(**model["longest"]), 1)
     return TrainedEndToEnd(config, run.vocabulary, program, restore_params(program.init, run), model["restart"])

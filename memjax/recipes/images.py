@@ -16,7 +16,6 @@ from flax import nnx
 from memjax import _checks, data
 from memjax.data import sort_of_clevr
 from memjax.encoding import object_slots
-from memjax.errors import RunError
 from memjax.models import SceneAnswer, SceneMemNN, SceneMLP
 from memjax.nn import ImageEncoder
 from memjax.recipes.fit import ReportFn, check_options, check_seeds, fit, restore_params, start_run
@@ -264,9 +263,7 @@ def load_images(folder: Path) -> TrainedImages:
 
 
 def _restore(run: Run) -> TrainedImages:
-    config = run.config
-    if not isinstance(config, ImageConfig):
-        raise RunError(f"{run.folder}: expected the run of a model of images, found one of {type(config).__name__}")
+    config = run.config_of(ImageConfig, "the run of a model of images")
     program = build_image_program(config, run.vocabulary, config.corpus.num_train)
     return TrainedImages(config, run.vocabulary, program, restore_params(program.init, run))
 

@@ -284,10 +284,7 @@ def load_key_value(folder: Path, data_folder: str | None = None) -> TrainedKeyVa
 
 def restore_key_value(run: Run, data_folder: str | None = None) -> TrainedKeyValue:
     """`load_key_value` of a run that is open."""
-    config = run.config
-    if not isinstance(config, KeyValueConfig):
-        raise RunError(f"{run.folder}: expected a key-value run, found one of {type(config).__name__}")
-    config = dataclasses.replace(config, corpus=dataclasses.replace(config.corpus, data=data_folder))
+    config = run.config_of(KeyValueConfig, "a key-value run", data_folder)
     graph, questions = config.corpus.graph(), config.corpus.questions("train")
     if build_key_value_vocabulary(graph, questions, config.bag) != run.vocabulary:
         raise RunError(

@@ -223,12 +223,8 @@ def load_knowledge(folder: Path, data_folder: str | None = None) -> TrainedKnowl
 
 def restore_knowledge(run: Run, data_folder: str | None = None) -> TrainedKnowledge:
     """`load_knowledge` of a run that is open."""
-    config = run.config
-    if not isinstance(config, KnowledgeConfig):
-        raise RunError(f"{run.folder}: expected a run over a knowledge base, found one of {type(config).__name__}")
-    corpus: MetaQA = dataclasses.replace(config.corpus, data=data_folder)
-    config = dataclasses.replace(config, corpus=corpus)
-    graph, questions = corpus.graph(), corpus.questions("train")
+    config = run.config_of(KnowledgeConfig, "a run over a knowledge base", data_folder)
+    graph, questions = config.corpus.graph(), config.corpus.questions("train")
     words = build_vocabulary(graph, questions, config.bag)
     if words != run.vocabulary:
         raise RunError(

@@ -14,12 +14,11 @@ import optax
 from flax import nnx
 
 from memjax import data
-from memjax.errors import RunError
 from memjax.models import SentencePairMatcher, SequenceClassifier
 from memjax.recipes.fit import ReportFn, check_options, check_seeds, restore_params, start_run
 from memjax.recipes.program import over_seeds
 from memjax.recipes.reading import Course, begin, fall, fit_course, make_optimizer, make_plans, total
-from memjax.recipes.reading_config import InferenceConfig, LabellingConfig, SentimentConfig
+from memjax.recipes.reading_config import InferenceConfig, LabellingConfig
 from memjax.recipes.runs import Run, keep_results, open_run
 from memjax.recipes.texts import LabelledTexts, find_vectors
 from memjax.training import (
@@ -237,12 +236,7 @@ def load_labeller(folder: Path, data_folder: str | None = None) -> TrainedLabell
 
 
 def _restore(run: Run, data_folder: str | None) -> TrainedLabeller:
-    config = run.config
-    if not isinstance(config, SentimentConfig | InferenceConfig):
-        raise RunError(f"{run.folder}: expected the run of a model of labels, found one of {type(config).__name__}")
-    if data_folder is not None:
-        corpus: Any = dataclasses.replace(config.corpus, data=data_folder)
-        config = dataclasses.replace(config, corpus=corpus)
+    config = run.config_of(LabellingConfig, "the run of a model of labels", data_folder)
     program = build_labelling_program(config, run.vocabulary)
     return TrainedLabeller(config, run.vocabulary, program, restore_params(begin(program.init), run))
 

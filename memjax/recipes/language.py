@@ -14,7 +14,6 @@ from flax import nnx
 
 from memjax import data
 from memjax.data.ptb import END
-from memjax.errors import RunError
 from memjax.models import LanguageModel
 from memjax.recipes.fit import ReportFn, check_options, check_seeds, restore_params, start_run
 from memjax.recipes.program import over_seeds
@@ -265,11 +264,7 @@ def load_language_model(folder: Path, data_folder: str | None = None) -> Trained
 
 
 def _restore(run: Run, data_folder: str | None) -> TrainedLanguageModel:
-    config = run.config
-    if not isinstance(config, LanguageConfig):
-        raise RunError(f"{run.folder}: expected the run of a language model, found one of {type(config).__name__}")
-    if data_folder is not None:
-        config = dataclasses.replace(config, corpus=dataclasses.replace(config.corpus, data=data_folder))
+    config = run.config_of(LanguageConfig, "the run of a language model", data_folder)
     program = build_language_program(config, run.vocabulary)
     return TrainedLanguageModel(config, run.vocabulary, program, restore_params(begin(program.init), run))
 

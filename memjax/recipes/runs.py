@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from memjax import data
 from memjax.errors import DataError, RunError
@@ -18,6 +18,7 @@ from memjax.training.checkpoints import Checkpoints, describe_difference
 from memjax.training.files import read_json, write_json, write_text
 
 Results = TypeVar("Results")
+Kind = TypeVar("Kind")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +46,24 @@ class Run:
     def results_path(self) -> Path:
         """What evaluation found."""
         return self.folder / "results.json"
+
+    def config_of(self, kind: type[Kind], what: str, data_folder: str | None = None) -> Kind:
+        """The configuration, where it is of the kind that is asked for.
+
+        Args:
+            kind: of configurations.
+            what: such a run is, in words.
+            data_folder: where the corpora lie on this machine; a corpus that is made, and not read, has no place.
+
+        Raises:
+            RunError: if it is another kind.
+        """
+        if not isinstance(self.config, kind):
+            raise RunError(f"{self.folder}: expected {what}, found one of {type(self.config).__name__}")
+        config: Any = self.config
+        if data_folder is not None and hasattr(config.corpus, "data"):
+            config = dataclasses.replace(config, corpus=dataclasses.replace(config.corpus, data=data_folder))
+        return cast(Kind, config)
 
     def checkpoints(self, read_only: bool = False) -> Checkpoints:
         """The run's checkpoints; close them after use. Read only where the run itself may be going on."""

@@ -9,9 +9,8 @@ import jax.numpy as jnp
 
 from memjax import data
 from memjax.data.streams import Stream, agreement, cut
-from memjax.errors import RunError
 from memjax.recipes.config import AnsweringConfig
-from memjax.recipes.corpora import Babi, BabiTasks, Splits, Tasks, Told, load_splits, load_test, with_replies
+from memjax.recipes.corpora import Splits, Tasks, Told, load_splits, load_test, with_replies
 from memjax.recipes.fit import ReportFn, check_options, check_seeds, fit, restore_params, start_run
 from memjax.recipes.joint import evaluate_tasks, join, num_steps
 from memjax.recipes.program import Program, build_program, encode, encode_taught
@@ -165,11 +164,7 @@ def load(folder: Path, data_folder: str | None = None) -> Trained:
 
 
 def _restore(run: Run, data_folder: str | None) -> Trained:
-    config = run.config
-    if not isinstance(config, AnsweringConfig):
-        raise RunError(f"{run.folder}: expected a run over stories, found one of {type(config).__name__}")
-    if data_folder is not None and isinstance(config.corpus, Babi | BabiTasks):
-        config = dataclasses.replace(config, corpus=dataclasses.replace(config.corpus, data=data_folder))
+    config = run.config_of(AnsweringConfig, "a run over stories", data_folder)
     program = build_program(config, run.vocabulary, config.batch_size)
     streams = getattr(config.corpus, "stream", False)
     segmenter = load_segmenter(config, run.vocabulary, run.folder) if streams else None
