@@ -39,8 +39,9 @@ def one_of(name: str, value: Any, choices: Iterable[Any]) -> None:
     choices = list(choices)
     if value in choices:
         return
-    near = difflib.get_close_matches(str(value), [str(c) for c in choices], n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    by_letters = {str(choice).lower(): str(choice) for choice in choices}
+    near = difflib.get_close_matches(str(value).lower(), by_letters, n=1)
+    hint = f"; did you mean {by_letters[near[0]]!r}?" if near else ""
     raise ValueError(f"{name}: expected one of {choices}, got {value!r}{hint}")
 
 

@@ -173,9 +173,9 @@ def context_bags(sentences: Array, num_words: int, dtype: DTypeLike = jnp.float3
     """
     _checks.positive("num_words", num_words)
     _checks.rank("sentences", sentences, 2, "[M, S]")
-    words = jax.nn.one_hot(sentences - NUM_SPECIAL, num_words, dtype=dtype)  # [M, S, W]
-    right = jnp.einsum("msw,msv->wv", words[:, :-1], words[:, 1:])
-    return (jnp.stack([right.T, right]) > 0).astype(dtype)
+    words = jnp.where(sentences < NUM_SPECIAL, num_words, sentences - NUM_SPECIAL)  # what is no word is out of bounds
+    right = jnp.zeros((num_words, num_words), dtype).at[words[:, :-1], words[:, 1:]].set(1, mode="drop")
+    return jnp.stack([right.T, right])
 
 
 def random_codes(ids: Array, features: int, dtype: DTypeLike = jnp.float32) -> Array:

@@ -117,6 +117,7 @@ def word_loss(
     Departs from the paper: nothing.
     """
     _check_words(hidden, kernel, bias, targets, weights, block)
+    targets = jnp.where(weights == 0, 0, targets)  # what is left out may be no word
     return _word_loss(hidden, kernel, bias, targets, weights, block, dtype)
 
 

@@ -72,7 +72,8 @@ class ScoreFn(Protocol):
 
         Args:
             query: one query.
-            key: one slot's key.
+            key: one slot's key. Empty slots hold zeros and are scored too, so score and gradient must be finite there:
+                a scorer that divides by the key's length wants a small number under the root.
         """
         ...
 

@@ -101,3 +101,21 @@ def test_bad_input_is_named():
         read(query, memory, where=jnp.ones(2, bool))
     with pytest.raises(ValueError, match=r"where: expected shape \(3,\), one for each score, got \(2,\)"):
         addressing.weigh_softmax(jnp.ones(3), jnp.ones(2, bool))
+
+
+def test_what_many_slots_share_is_summed_in_float32():
+    slot = {"row": jnp.int32(0), "age": jnp.int32(0)}
+    slots = jax.tree.map(lambda one: jnp.zeros(2000, jnp.int32), slot)
+    memory = write_many(empty(2000, slot, slot), slots, slots)
+    ones = [jnp.ones((1, D), jnp.bfloat16)]
+    hops = addressing.row_hops(
+        jnp.zeros(D, jnp.bfloat16),
+        memory,
+        ones,
+        ones,
+        follow_fn=lambda query, read, hop: read,
+        input_ages=ones,
+        output_ages=ones,
+    )
+    assert hops.query.dtype == jnp.bfloat16
+    np.testing.assert_allclose(hops.query.astype(jnp.float32), 2, rtol=0.01)

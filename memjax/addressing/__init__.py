@@ -8,7 +8,7 @@ and following are functions that the caller passes, so one engine serves every m
 
 from memjax.addressing._beam import beam_hops
 from memjax.addressing._hops import Hops, hard_hops
-from memjax.addressing._rows import row_hops
+from memjax.addressing._rows import row_hops, sums_at
 from memjax.addressing._select import prefer_highest, prefer_in_time_order, select_highest, select_in_time_order
 from memjax.addressing._soft import SoftHops, read_values, soft_hops, weigh_linear, weigh_softmax
 
@@ -24,6 +24,7 @@ __all__ = [
     "select_highest",
     "select_in_time_order",
     "soft_hops",
+    "sums_at",
     "weigh_linear",
     "weigh_softmax",
 ]

@@ -70,14 +70,33 @@ def row_hops(
         return scores + (ages @ query).at[jnp.minimum(key["age"], len(ages) - 1)].get(mode="promise_in_bounds")
 
     def read(weights: Array, memory: Memory, hop: int) -> Array:
-        by_row = jnp.zeros(len(outputs[hop]), weights.dtype).at[memory.values["row"]].add(weights)
+        by_row = sums_at(weights, memory.values["row"], len(outputs[hop]))
         found = by_row @ outputs[hop]
         if output_ages is None:
             return found
         ages = output_ages[hop]
-        by_age = jnp.zeros(len(ages), weights.dtype).at[jnp.minimum(memory.values["age"], len(ages) - 1)].add(weights)
+        by_age = sums_at(weights, jnp.minimum(memory.values["age"], len(ages) - 1), len(ages))
         return found + by_age @ ages
 
     return soft_hops(
         query, memory, hops=len(inputs), score_fn=score, follow_fn=follow_fn, read_fn=read, weigh_fn=weigh_fn
     )
+
+
+def sums_at(weights: Array, at: Array, size: int) -> Array:
+    """The sums of weights that go to the same place, each summed in float32 at least.
+
+    Args:
+        weights: `[N]`.
+        at: int `[N]`, places from 0 to `size` - 1.
+        size: of the result.
+
+    Returns:
+        `[size]`, of the weights' dtype.
+
+    Example:
+        >>> sums_at(jnp.array([0.5, 0.25, 0.25]), jnp.array([1, 0, 1]), 2)
+        Array([0.25, 0.75], dtype=float32)
+    """
+    wide = jnp.promote_types(jnp.float32, weights.dtype)
+    return jnp.zeros(size, wide).at[at].add(weights.astype(wide)).astype(weights.dtype)

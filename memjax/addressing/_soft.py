@@ -88,7 +88,7 @@ def weigh_linear(scores: Array, where: Array) -> Array:
         >>> weigh_linear(jnp.array([2.0, -1.0, 5.0]), jnp.array([True, True, False]))
         Array([ 2., -1.,  0.], dtype=float32)
 
-    Reference: Sukhbaatar et al. 2015, section 4.1.
+    Reference: Sukhbaatar et al. 2015, section 4.2, linear start.
     """
     return jnp.where(where, scores, jnp.zeros_like(scores))
 

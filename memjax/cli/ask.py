@@ -149,7 +149,7 @@ def read_story(path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()  # some editors begin a file with a mark
     except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        line = error.object[: error.start].count(b"\n") + 1
         raise DataError("expected text in UTF-8, found other bytes", path, line) from None
     except OSError as error:
         raise DataError(f"expected a story to read: {error.strerror}", path) from None
@@ -185,7 +185,8 @@ def lines_to_answer() -> Iterator[str]:
 def piped() -> Iterator[str]:
     """The lines of standard input."""
     try:
-        yield from sys.stdin
+        for number, line in enumerate(sys.stdin):
+            yield line if number else line.removeprefix("\ufeff")  # a mark of byte order
     except UnicodeDecodeError:
         raise DataError("expected text in UTF-8, found other bytes", "standard input") from None
 

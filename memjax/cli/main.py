@@ -2,6 +2,9 @@
 """Subcommands, flags and error messages of the `memjax` command."""
 
 import dataclasses
+import functools
+import operator
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -111,7 +114,8 @@ class Ask:
     picture: Path | None = None
     """Where to draw the scores of each answer's hops; replaced by each answer."""
     num_slots: int | None = None
-    """Statements that are remembered, the oldest makes place; as many as in training where it is not given."""
+    """Statements that are remembered, the oldest makes place; where it is not given, as many as in training, of bAbI
+    up to 512, of a dialog 256."""
     data: str | None = None
     """Folder with the corpora, for a knowledge base; the environment variable MEMJAX_DATA where it is not given. A bot
     does without: its api_calls are shown, and nothing comes back."""
@@ -266,6 +270,19 @@ class Plot:
             print(f"The picture is in {path}.")
 
 
+COMMANDS: dict[str, Any] = {
+    "demo": Demo,
+    "train": Training,
+    "evaluate": Evaluate,
+    "ask": Ask,
+    "generate": Generate,
+    "score": Score,
+    "label": Label,
+    "draw": Draw,
+    "plot": Plot,
+}
+
+
 def main(args: Sequence[str] | None = None) -> int:
     """Runs the `memjax` command.
 
@@ -282,33 +299,20 @@ def main(args: Sequence[str] | None = None) -> int:
         print("memjax: the command needs the extra `app`: pip install 'memjax[app]'", file=sys.stderr)
         return 1
 
-    start = start_of_training(args)
-    if args[:1] == ["train"] and not isinstance(start, Train):
-        del args[1]  # the corpus, which decided which configuration there is
-    kind: Any = type(start)
-    several = () if isinstance(start, Train | TrainEndToEnd) else (tyro.conf.AvoidSubcommands,)
-    train_command: Any = Annotated[(kind, *several, tyro.conf.subcommand("train", default=start))]
-    commands = (
-        Annotated[Demo, tyro.conf.subcommand("demo")]
-        | train_command
-        | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
-        | Annotated[Ask, tyro.conf.subcommand("ask")]
-        | Annotated[Generate, tyro.conf.subcommand("generate")]
-        | Annotated[Score, tyro.conf.subcommand("score")]
-        | Annotated[Label, tyro.conf.subcommand("label")]
-        | Annotated[Draw, tyro.conf.subcommand("draw")]
-        | Annotated[Plot, tyro.conf.subcommand("plot")]
-    )
-    options = (
-        tyro.conf.OmitArgPrefixes,
-        tyro.conf.OmitSubcommandPrefixes,
-        tyro.conf.CascadeSubcommandArgs,
-        tyro.conf.PositionalRequiredArgs,
-    )
+    try:
+        if args and not args[0].startswith("-"):
+            _checks.one_of("command", args[0], COMMANDS)
+        start = start_of_training(args)
+    except ValueError as error:
+        print(f"memjax: {error}", file=sys.stderr)
+        return 2  # as for what tyro cannot parse
     command: Any = None
     try:
-        command = tyro.cli(commands, prog="memjax", description=DESCRIPTION, args=args, config=options)  # type: ignore[call-overload]
+        command = _parse(tyro, args, start)
         command.run()
+    except BrokenPipeError:  # who reads has enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes what is left at its end
+        return 0
     except (DataError, RunError, ValueError, ImportError, OSError) as error:
         print(f"memjax: {error}", file=sys.stderr)
         return 1
@@ -316,3 +320,20 @@ def main(args: Sequence[str] | None = None) -> int:
         print("memjax: stopped" + "; go on with --resume" * isinstance(command, Training), file=sys.stderr)
         return 130
     return 0
+
+
+def _parse(tyro: Any, args: list[str], start: Training) -> Any:
+    """The command that is asked for, with its flags; `start` has the defaults of those of `train`."""
+    if args[:1] == ["train"] and not isinstance(start, Train):
+        del args[1]  # the corpus, which decided which configuration there is
+    several = () if isinstance(start, Train | TrainEndToEnd) else (tyro.conf.AvoidSubcommands,)
+    kinds: dict[str, Any] = {name: Annotated[kind, tyro.conf.subcommand(name)] for name, kind in COMMANDS.items()}
+    kinds["train"] = Annotated[(type(start), *several, tyro.conf.subcommand("train", default=start))]
+    options = (
+        tyro.conf.OmitArgPrefixes,
+        tyro.conf.OmitSubcommandPrefixes,
+        tyro.conf.CascadeSubcommandArgs,
+        tyro.conf.PositionalRequiredArgs,
+    )
+    command: Any = functools.reduce(operator.or_, kinds.values())
+    return tyro.cli(command, prog="memjax", description=DESCRIPTION, args=args, config=options)

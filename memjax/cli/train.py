@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from memjax import _checks
 from memjax.cli.report import (
     print_accuracy,
     print_best,
@@ -227,23 +228,46 @@ class TrainImages(Training):
         self.say_next(*("ask", " --image FILE") if self.config.input == "pixels" else ("evaluate",))
 
 
+_RECIPES: dict[str, Any] = {
+    **READING_RECIPES,
+    "end-to-end": END_TO_END_RECIPES,
+    "key-value": KEY_VALUE_RECIPES,
+    "sort-of-clevr": IMAGE_RECIPES,
+}
+#: Corpora whose flags may stand in front of them, and those that decide which flags there are.
+_STORIES = ("simulation", "babi", "babi-tasks")
+_FIRST = ("metaqa", "dialog", *_RECIPES)
+
+
+def _corpus_of(args: Sequence[str]) -> str:
+    """The corpus behind `train`; "" of other commands, and where flags stand in front of it."""
+    if args[:1] != ["train"] or len(args) < 2:
+        return ""
+    if not args[1].startswith("-"):
+        _checks.one_of("corpus", args[1], (*_STORIES, *_FIRST))
+        return args[1]
+    late = [word for word in args[2:] if word in _FIRST]
+    if late and not set(_STORIES) & set(args):
+        raise ValueError(f"corpus: expected it before all flags, got {args[1]!r}; write `memjax train {late[0]} ...`")
+    return ""
+
+
 def start_of_training(args: Sequence[str]) -> Training:
-    """The defaults that --help shows for `train`: corpus and recipe set them, before all else is parsed."""
-    corpus = args[1] if args[:1] == ["train"] and len(args) > 1 else ""
+    """The defaults that --help shows for `train`: corpus and recipe set them, before all else is parsed.
+
+    Raises:
+        ValueError: if there is no such corpus or recipe, or the corpus does not come first.
+    """
+    corpus = _corpus_of(args)
     if corpus == "metaqa":
         return TrainKnowledge(KnowledgeConfig())
     if corpus == "dialog":
         return TrainDialogs(DialogConfig())
-    known: dict[str, Any] = {
-        **READING_RECIPES,
-        "end-to-end": END_TO_END_RECIPES,
-        "key-value": KEY_VALUE_RECIPES,
-        "sort-of-clevr": IMAGE_RECIPES,
-    }
-    recipes = known.get(corpus, RECIPES)
+    recipes = _RECIPES.get(corpus, RECIPES)
     early = argparse.ArgumentParser(prog="memjax train", add_help=False, allow_abbrev=False)
-    early.add_argument("--recipe", choices=list(recipes), default="default")
+    early.add_argument("--recipe", default="default")
     recipe: Any = early.parse_known_args(args)[0].recipe
+    _checks.one_of("recipe", recipe, recipes)
     config = recipes[recipe]
     if isinstance(config, EndToEndConfig):
         return TrainEndToEnd(config, recipe=recipe)

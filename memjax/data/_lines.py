@@ -2,6 +2,7 @@
 """Files of a corpus: where they are, and lines that may be of a gzip, may be damaged and may be anything."""
 
 import codecs
+import contextlib
 import gzip
 import os
 import pathlib
@@ -24,9 +25,25 @@ def read_lines(path: str | os.PathLike[str]) -> Iterator[bytes]:
     Raises:
         DataError: if it cannot be read, is no whole gzip, or has a longer line.
     """
+    with _opened(path) as stream:
+        yield from lines_of(stream, path)
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+    """Gives a UTF-8 file as one text, however long its lines are; see `read_lines`."""
+    with _opened(path) as stream:
+        raw = stream.read().removeprefix(codecs.BOM_UTF8)
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise _not_utf8(error, path, raw[: error.start].count(b"\n") + 1) from None
+
+
+@contextlib.contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[BinaryIO | gzip.GzipFile]:
     try:
         with gzip.open(path, "rb") if os.fspath(path).endswith(".gz") else open(path, "rb") as stream:
-            yield from lines_of(stream, path)
+            yield stream
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"expected a whole gzip file, got one that is not ({error}); get it anew", path) from None
     except OSError as error:
@@ -66,10 +83,14 @@ def texts_of(lines: Iterable[bytes], path: str | os.PathLike[str]) -> Iterator[t
         try:
             text = raw.decode().strip("\r\n")
         except UnicodeDecodeError as error:
-            message = f"expected UTF-8 text, got byte {raw[error.start]:#04x}; convert the file to UTF-8"
-            raise DataError(message, path, line) from None
+            raise _not_utf8(error, path, line) from None
         if text.strip():
             yield line, text
+
+
+def _not_utf8(error: UnicodeDecodeError, path: str | os.PathLike[str], line: int) -> DataError:
+    found = f"{error.object[error.start]:#04x}"
+    return DataError(f"expected UTF-8 text, got byte {found}; convert the file to UTF-8", path, line)
 
 
 def look_for(root: str | os.PathLike[str], folders: Sequence[str], *names: str) -> pathlib.Path | None:

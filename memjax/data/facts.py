@@ -224,11 +224,21 @@ def build_vocabulary(graph: KnowledgeGraph, questions: Iterable[Question], bag: 
     words = {word for question in questions for word in tokenize(split_mention(question.text)[0])}
     if bag != "phrases":
         words |= {word for name in graph.entities for word in tokenize(name)}
-        words |= {word for name in graph.relations for word in name.split("_")}
+        words |= {word for name in graph.relations for word in relation_words(name)}
     phrases: list[str] = []
     if bag != "words":
         phrases = [f"relation|{name}" for name in graph.relations] + [f"entity|{name}" for name in graph.entities]
     return Vocabulary((*sorted(words), *phrases))
+
+
+def relation_words(name: str) -> list[str]:
+    """The words of a relation's name.
+
+    Example:
+        >>> relation_words("written_by"), relation_words("_hypernym")
+        (['written', 'by'], ['hypernym'])
+    """
+    return [word for word in name.split("_") if word]
 
 
 def num_trained(vocabulary: Vocabulary) -> int:
@@ -273,7 +283,7 @@ def _name_tokens(name: str, bag: Bag) -> list[str]:
 
 
 def _relation_tokens(name: str, bag: Bag) -> list[str]:
-    words = [] if bag == "phrases" else name.split("_")
+    words = [] if bag == "phrases" else relation_words(name)
     return words if bag == "words" else [*words, f"relation|{name}"]
 
 

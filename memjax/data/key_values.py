@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from memjax.data.facts import Bag, FactEncoder, KnowledgeGraph, build_vocabulary, num_trained
+from memjax.data.facts import Bag, FactEncoder, KnowledgeGraph, build_vocabulary, num_trained, relation_words
 from memjax.data.metaqa import Question, Triple
 from memjax.data.vocabulary import Vocabulary
 from memjax.typing import NUM_SPECIAL
@@ -42,10 +42,10 @@ class KeyValueEncoder:
         self.vocabulary = vocabulary
         self._facts = FactEncoder(graph, bag, vocabulary)
         self.question = self._facts.question
-        size = max(len(name.split("_")) for name in graph.relations) + 1
+        size = max(len(relation_words(name)) for name in graph.relations) + 1
         relations = np.zeros((2, len(graph.relations), size), np.int32)
         for row, name in enumerate(graph.relations):
-            words = [] if bag == "phrases" else name.split("_")
+            words = [] if bag == "phrases" else relation_words(name)
             phrases = [f"relation|{name}"] if bag != "words" else []
             for side, tokens in enumerate(([*words, *phrases], [*words, f"inverse|{name}"])):
                 relations[side, row, : len(tokens)] = vocabulary.encode(tokens)

@@ -8,7 +8,7 @@ from memjax.data._lines import find, read_texts
 from memjax.errors import DataError
 
 SPLITS = ("train", "valid", "test")
-#: The word that models read as the end of a sentence; the files do not hold it.
+#: The word that models read as the end of a sentence; Mikolov's files do not hold it.
 END = "<eos>"
 
 _FOLDERS = ("ptb", "simple-examples/data")
@@ -21,11 +21,11 @@ def read(path: str | os.PathLike[str]) -> list[tuple[str, ...]]:
         path: a text file, or a gzip of one if the name ends in `.gz`.
 
     Returns:
-        The words of each sentence as they stand (`<unk>` and `N` among them), without a mark of its end; lines without
-        words are left out.
+        The words of each sentence as they stand (`<unk>` and `N` among them), without a mark of its end, which some
+        copies have; lines without words are left out.
 
     Raises:
-        DataError: if the file cannot be read, is not UTF-8 or holds no sentence.
+        DataError: if the file cannot be read, is not UTF-8, holds no sentence, or holds a mark within a line.
 
     Example:
         >>> import pathlib
@@ -36,7 +36,15 @@ def read(path: str | os.PathLike[str]) -> list[tuple[str, ...]]:
         ...     read(path)
         [('no', 'it', 'was', "n't", 'black', 'monday'), ('the', '<unk>', 'rose', 'N', 'N')]
     """
-    sentences = [tuple(text.split()) for _, text in read_texts(path)]
+    sentences = []
+    for line, text in read_texts(path):
+        words = tuple(text.split())
+        words = words[:-1] if words[-1] == END else words
+        if END in words:
+            raise DataError(
+                f"expected {END} at the end of a line only; put each sentence on a line of its own", path, line
+            )
+        sentences += [words] if words else []
     if not sentences:
         raise DataError("expected at least one sentence, got an empty file; get it anew", path)
     return sentences

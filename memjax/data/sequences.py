@@ -16,6 +16,9 @@ from memjax.typing import PAD
 
 Integers = Sequence[int] | np.ndarray
 
+#: An array of more token ids than this (256 MiB) must not be almost all padding: cells for each of its words, at most.
+MAX_CELLS, MAX_PADDING = 1 << 26, 32
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Sequences:
@@ -66,6 +69,9 @@ def encode_sequences(token_lists: Iterable[Iterable[str]], vocabulary: Vocabular
         token_lists: Q lists of words.
         vocabulary: words outside it become `UNKNOWN`; `vocabulary.unknown` lists them.
 
+    Raises:
+        ValueError: if the array would be almost all padding, and large: some list is far longer than the others.
+
     Example:
         >>> sequences = encode_sequences([["a"], ["b", "c"]], Vocabulary(("a", "b")))
         >>> sequences.tokens.tolist(), sequences.lengths.tolist()
@@ -73,7 +79,14 @@ def encode_sequences(token_lists: Iterable[Iterable[str]], vocabulary: Vocabular
     """
     rows = [vocabulary.encode(words) for words in token_lists]
     lengths = np.array([len(row) for row in rows], np.int32)
-    tokens = np.full((len(rows), max(int(lengths.max(initial=0)), 1)), PAD, np.int32)
+    longest = max(int(lengths.max(initial=0)), 1)
+    if longest * len(rows) > max(MAX_CELLS, MAX_PADDING * int(lengths.sum(dtype=np.int64))):
+        raise ValueError(
+            f"token_lists: expected lists of like lengths, got one of {longest} words, number "
+            f"{int(lengths.argmax()) + 1} of {len(rows)}, where the mean is {lengths.mean():.0f}; "
+            "divide long lines into sentences"
+        )
+    tokens = np.full((len(rows), longest), PAD, np.int32)
     tokens[np.arange(tokens.shape[1]) < lengths[:, None]] = [token for row in rows for token in row]
     return Sequences(tokens, lengths)
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from memjax import _checks
-from memjax.data._lines import find, look_for, read_texts, short
+from memjax.data._lines import find, look_for, read_text, read_texts, short
 from memjax.data._words import WORD
 from memjax.errors import DataError
 
@@ -209,9 +209,8 @@ def _json_lines(path: str | os.PathLike[str]) -> Iterator[_Row]:
 
 def _json(path: str | os.PathLike[str]) -> Iterator[_Row]:
     """The rows of a file of the Jack reader."""
-    lines = dict(read_texts(path))
     try:
-        content: Any = json.loads("\n".join(lines.get(line, "") for line in range(1, max(lines, default=0) + 1)))
+        content: Any = json.loads(read_text(path))
     except (ValueError, RecursionError) as error:
         line = getattr(error, "lineno", None)
         raise DataError(f"expected JSON, got something else ({error}); get it anew", path, line) from None

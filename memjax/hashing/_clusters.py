@@ -128,31 +128,32 @@ def kmeans(key: Array, vectors: Array, num_clusters: int, *, steps: int = 100, b
     if num_clusters > count:
         raise ValueError(f"num_clusters: expected at most {count}, the number of vectors, got {num_clusters}")
     patience = -(-16 * num_clusters // batch_size)  # batches in which an even cluster is chosen 16 times
+    wide = jnp.promote_types(jnp.float32, vectors.dtype)  # of sums
 
     def step(carry: tuple[Array, Array, Array], number: Array) -> tuple[tuple[Array, Array, Array], None]:
         centroids, weights, recent = carry
         draw, redraw = jax.random.split(jax.random.fold_in(key, number + 1))
         batch = vectors[jax.random.randint(draw, (batch_size,), 0, count)]
-        scores = _scores(batch, centroids)
+        scores = _scores(batch, centroids.astype(batch.dtype))
         chosen = jnp.argmax(scores, axis=1)
-        totals = jnp.zeros_like(centroids).at[chosen].add(batch)
+        totals = jnp.zeros_like(centroids).at[chosen].add(batch.astype(wide))
         counts = jnp.zeros_like(weights).at[chosen].add(1)
         weights, recent = weights + counts, recent + counts
-        totals -= counts[:, None].astype(totals.dtype) * centroids
-        centroids += totals / jnp.maximum(weights, 1)[:, None].astype(totals.dtype)
+        totals -= counts[:, None].astype(wide) * centroids
+        centroids += totals / jnp.maximum(weights, 1)[:, None].astype(wide)
         distances = jnp.sum(batch.astype(jnp.float32) ** 2, axis=1) - 2 * jnp.max(scores, axis=1)
         chances = jnp.log(jnp.maximum(distances, 0)) + jax.random.gumbel(redraw, (batch_size,))
         _, far = lax.top_k(chances, min(num_clusters, batch_size))
         ended = number % patience == patience - 1
         empty = ended & (recent == 0)
         rank = jnp.minimum(jnp.cumsum(empty) - 1, far.shape[0] - 1)
-        centroids = jnp.where(empty[:, None], batch[far[rank]], centroids)
+        centroids = jnp.where(empty[:, None], batch[far[rank]].astype(wide), centroids)
         return (centroids, jnp.where(empty, 0, weights), jnp.where(ended, 0, recent)), None
 
     zeros = jnp.zeros(num_clusters, jnp.int32)
-    start = (_plus_plus(key, vectors, num_clusters), zeros, zeros)
+    start = (_plus_plus(key, vectors, num_clusters).astype(wide), zeros, zeros)
     (centroids, _, _), _ = lax.scan(step, start, jnp.arange(steps))
-    return centroids
+    return centroids.astype(vectors.dtype)
 
 
 def _plus_plus(key: Array, vectors: Array, num_clusters: int) -> Array:
@@ -166,7 +167,7 @@ def _plus_plus(key: Array, vectors: Array, num_clusters: int) -> Array:
     def draw(distances: Array, uniform: Array) -> tuple[Array, Array]:
         cumulative = jnp.cumsum(distances)
         at = jnp.minimum(jnp.searchsorted(cumulative, uniform * cumulative[-1], side="right"), size - 1)
-        products = (sample @ sample[at]).astype(jnp.float32)
+        products = jnp.matmul(sample, sample[at], preferred_element_type=jnp.float32)
         nearer = jnp.maximum(norms - 2 * products + norms[at], 0).at[at].set(0)
         return jnp.minimum(distances, nearer), at
 

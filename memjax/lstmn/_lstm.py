@@ -11,7 +11,7 @@ from memjax import _checks
 from memjax.lstmn._attention import outer, wide
 from memjax.lstmn._cell import plus
 from memjax.lstmn._gates import activate, activate_gradient
-from memjax.lstmn._sequence import batch_major, time_major
+from memjax.lstmn._sequence import batch_major, keep, time_major
 from memjax.lstmn._tape import Steps, Tape, empty_tape, initial
 from memjax.typing import Array
 
@@ -115,7 +115,7 @@ def lstm_scan(
         tape = empty_tape(batch, 1, features, inputs.dtype)
     used = (tape.length > 0)[:, None]
     hidden, cell = (jnp.where(used, values[:, -1], 0) for values in (tape.hidden, tape.cell))
-    in_time = time_major(inputs, lengths, reverse)
+    in_time = time_major(keep(inputs, lengths), lengths, reverse)
     projected = plus(in_time.reshape(count * batch, -1) @ gates_input.astype(inputs.dtype), gates_bias)
     projected = projected.astype(inputs.dtype).reshape(count, batch, -1)
     hiddens, cells = lstm_recurrence(gates_read.astype(inputs.dtype), projected, hidden, cell)

@@ -7,7 +7,7 @@ from jax import lax
 from memjax import _checks
 from memjax.lstmn._attention import wide
 from memjax.lstmn._cell import plus
-from memjax.lstmn._sequence import batch_major, time_major
+from memjax.lstmn._sequence import batch_major, keep, time_major
 from memjax.lstmn._tape import Steps, Tape, empty_tape, initial
 from memjax.typing import Array
 
@@ -49,7 +49,7 @@ def rnn_scan(
     if not tape.hidden.shape[1]:
         tape = empty_tape(batch, 1, features, dtype)
     start = jnp.where((tape.length > 0)[:, None], tape.hidden[:, -1], 0)
-    in_time = time_major(inputs, lengths, reverse=False).reshape(count * batch, -1)
+    in_time = time_major(keep(inputs, lengths), lengths, reverse=False).reshape(count * batch, -1)
     projected = plus(in_time @ weights_input.astype(dtype), bias).astype(dtype).reshape(count, batch, features)
     read = weights_read.astype(dtype)
 

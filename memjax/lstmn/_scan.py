@@ -79,7 +79,7 @@ def tape_scan(
     if extra is not None:
         _checks.shape("extra", extra, (batch, count, features))
     tape = initial("initial_tape", initial_tape, batch, features, inputs.dtype)
-    in_time = time_major(inputs, lengths, reverse)
+    in_time = time_major(keep(inputs, lengths), lengths, reverse)
     projection = jnp.concatenate([weights.gates_input, weights.query_input], axis=1).astype(inputs.dtype)
     projected = in_time.reshape(count * batch, -1) @ projection
     projected = plus(projected, _join_biases(weights)).astype(inputs.dtype).reshape(count, batch, -1)

@@ -64,8 +64,8 @@ def empty_tape(batch: int, slots: int, features: int, dtype: DTypeLike = jnp.flo
         >>> empty_tape(2, 3, 4).hidden.shape
         (2, 3, 4)
     """
-    zeros = jnp.zeros((batch, slots, features), dtype)
-    return Tape(zeros, zeros, jnp.zeros((batch, features), dtype), jnp.full(batch, filled, jnp.int32))
+    hidden, cell = (jnp.zeros((batch, slots, features), dtype) for _ in range(2))  # two arrays, to be donated
+    return Tape(hidden, cell, jnp.zeros((batch, features), dtype), jnp.full(batch, filled, jnp.int32))
 
 
 def initial(name: str, tape: Tape | None, batch: int, features: int, dtype: jnp.dtype) -> Tape:

@@ -10,7 +10,7 @@ from flax import nnx, struct
 from jax.typing import DTypeLike
 
 from memjax import _checks
-from memjax.addressing import SoftHops, soft_hops
+from memjax.addressing import SoftHops, soft_hops, sums_at
 from memjax.memory import Memory
 from memjax.scoring import inner_product
 from memjax.typing import NUM_SPECIAL, Array
@@ -222,7 +222,7 @@ class ResponseMemN2N(nnx.Module):
         if "place" not in keys:
             return read
         assert self.place_words is not None
-        places = jnp.zeros(self.place_words.shape[0], weights.dtype).at[keys["place"]].add(weights)
+        places = sums_at(weights, keys["place"], self.place_words.shape[0])
         return read + places @ self.place_words[...]
 
 

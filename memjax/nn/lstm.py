@@ -106,7 +106,7 @@ class LSTM(nnx.Module):
         """
         first = self.layers[0]
         features, dtype = first.gates_read.shape[0], _weights.compute_dtype(self.dtype, first.gates_input)
-        return (lstmn.empty_tape(batch, 1, features, dtype),) * len(self.layers)
+        return tuple(lstmn.empty_tape(batch, 1, features, dtype) for _ in self.layers)
 
     def step(self, tapes: Tapes, inputs: Array) -> tuple[Tapes, Array]:
         """Runs one step of all layers.

@@ -199,8 +199,8 @@ class LSTMN(nnx.Module):
             ValueError: if neither `slots` nor `span` is given.
         """
         first = self.layers[0]
-        tape = lstmn.empty_tape(batch, self._slots(slots), first.hidden_features, first.compute_dtype())
-        return (tape,) * len(self.layers)
+        size = (batch, self._slots(slots), first.hidden_features, first.compute_dtype())
+        return tuple(lstmn.empty_tape(*size) for _ in self.layers)
 
     def rings(self, tapes: Tapes, slots: int | None = None) -> Rings:
         """Makes what `step` goes on from: rings with projected keys, made once, so the parameters must not change.

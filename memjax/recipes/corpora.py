@@ -86,6 +86,10 @@ class Simulation:
     stream: bool = False
     """Statements come as one stream of words without marks, joined by "and then" and the like; a segmenter cuts it."""
 
+    def __post_init__(self) -> None:
+        """Checks the seed, whose name is another one where the world is told."""
+        _checks.at_least_zero("world_seed", self.world_seed)
+
     def examples(self, split: str) -> Told:
         """The examples of a split: train, valid or test."""
         settings: dict[str, Any] = {
@@ -180,6 +184,10 @@ class MetaQA:
         Args:
             split: train or valid, parts of the dev file that are drawn once and for all; test; or paraphrased, machine
                 paraphrases of the test questions (1 hop).
+
+        Raises:
+            ValueError: if there is no such split, or one of the two parts is empty.
+            DataError: if a file is missing or damaged.
         """
         _checks.one_of("split", split, ("train", "valid", "test", "paraphrased"))
         root = find_data(self.data)
@@ -188,6 +196,11 @@ class MetaQA:
         questions = metaqa.load_questions(root, self.hops, "dev")
         order = np.random.default_rng(0).permutation(len(questions))
         num_valid = int(len(questions) * self.valid_part)
+        if not 0 < num_valid < len(questions):
+            raise ValueError(
+                f"valid_part: expected a share that parts {len(questions)} dev questions in two, got "
+                f"{self.valid_part}, which holds out {num_valid} of them; pass another --valid-part"
+            )
         rows = order[:num_valid] if split == "valid" else order[num_valid:]
         chosen = [questions[row] for row in rows]
         if self.paraphrases and split == "train":

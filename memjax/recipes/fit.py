@@ -115,7 +115,12 @@ def fit(
         checkpoints = stack.enter_context(contextlib.closing(run.checkpoints()))
         if checkpoints.step is not None:
             state = checkpoints.restore(state)
-        done = int(state.step[0]) // steps
+        done, more = divmod(int(state.step[0]), steps)
+        if more:
+            raise RunError(
+                f"{run.folder}: expected a checkpoint after whole epochs, of {steps} steps with this corpus, found one "
+                f"after {int(state.step[0])}; point --data to the files that the run was started with"
+            )
         if done < config.epochs:
             run.results_path.unlink(missing_ok=True)  # what was found of a model that is now trained further
         writers: list[MetricsWriter] = [JsonLinesWriter(run.metrics_path, done * steps)]
@@ -124,7 +129,10 @@ def fit(
         for writer in writers:
             stack.enter_context(contextlib.closing(writer))
         epochs = range(done, config.epochs)
-        return _epochs(program, state, corpus, epochs, checkpoints.save, writers, report).params
+        params = _epochs(program, state, corpus, epochs, checkpoints.save, writers, report).params
+        if epochs:
+            run.results_path.unlink(missing_ok=True)  # others may have measured it while it trained
+        return params
 
 
 def restore_params(init: Callable[[Array], Any], run: Run) -> PyTree:

@@ -15,7 +15,7 @@ from memjax.errors import DataError, RunError
 from memjax.recipes import config as config_lib
 from memjax.recipes.config import Config
 from memjax.training.checkpoints import Checkpoints, describe_difference
-from memjax.training.files import read_json, write_json, write_text
+from memjax.training.files import locked, read_json, write_json, write_text
 
 Results = TypeVar("Results")
 Kind = TypeVar("Kind")
@@ -36,6 +36,11 @@ class Run:
     config: Config
     seeds: tuple[int, ...]
     vocabulary: data.Vocabulary
+
+    @property
+    def vocabulary_path(self) -> Path:
+        """The words."""
+        return self.folder / "vocabulary.json"
 
     @property
     def metrics_path(self) -> Path:
@@ -195,6 +200,11 @@ def resume_run(folder: Path, config: Config, seeds: tuple[int, ...], vocabulary:
             f"{folder}: the corpus has other words than when the run was started: {len(gone)} gone {gone[:5]}, "
             f"{len(new)} new {new[:5]}; point --data to the same files"
         )
+    if run.vocabulary.hash != vocabulary.hash:
+        raise RunError(
+            f"{folder}: the corpus has the words that it had when the run was started, but not as often or in another "
+            "order; point --data to the same files"
+        )
     return dataclasses.replace(run, config=config)  # with the place of the data on this machine
 
 
@@ -228,5 +238,6 @@ def keep_results(run: Run, split: str, measure: Callable[[], Results]) -> Result
     """
     read_results(run)  # a damaged file is found before the work, and others may write while it is done
     results = measure()
-    write_json(run.results_path, {**read_results(run), split: results})
+    with run.vocabulary_path.open() as stays, locked(stays):  # who measures another split at the same time waits
+        write_json(run.results_path, {**read_results(run), split: results})
     return results

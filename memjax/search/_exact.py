@@ -233,7 +233,7 @@ def _find_approximately(k: int, recall: float, keys: PyTree, vector: Array, read
     def step(_: None, block: tuple[Array, Array]) -> tuple[None, tuple[Array, Array]]:
         scores = _block(*block, keys, vector, readable).T  # [Q, R]
         scores = jnp.where(scores > -jnp.inf, scores, -jnp.inf)
-        top, at = lax.approx_max_k(scores, k, recall_target=recall)
+        top, at = lax.approx_max_k(scores, min(k, scores.shape[1]), recall_target=recall)
         return None, (top, block[0] + at.astype(jnp.int32))
 
     _, (scores, slots) = lax.scan(step, None, _blocks(readable.shape[-1]))  # [blocks, Q, K]

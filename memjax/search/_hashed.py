@@ -82,12 +82,13 @@ def hashed(
             raise ValueError("queries.words: expected token ids [Q, S], got None; a hashed search needs them")
         keys = memory.keys if keys_fn is None else keys_fn(memory.keys)
         _keys.check(keys, queries.vector)
+        times = jnp.asarray(memory.times)  # a restored memory may hold NumPy arrays
         fixed = stop_gradient(keys)
 
         def one(each: tuple[Array, Array, Array | None]) -> tuple[Array, Array, Array]:
             vector, words, mine = each
             allowed = where if mine is None else mine
-            return _find(k, width, max_bucket, index, memory.times, fixed, vector, words, allowed)
+            return _find(k, width, max_bucket, index, times, fixed, vector, words, allowed)
 
         own = where if where is not None and jnp.ndim(where) == 2 else None
         slots, candidates, lost = lax.map(one, (stop_gradient(queries.vector), queries.words, own))

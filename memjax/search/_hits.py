@@ -85,7 +85,7 @@ def check_queries(queries: Queries, where: Array | None, num_slots: int) -> None
 
 def may_be_found(where: Array | None, slots: Array) -> Array | bool:
     """Returns whether each of `slots` is in a mask `[N]`; True without one."""
-    return True if where is None else where.at[slots].get(mode="clip")
+    return True if where is None else jnp.asarray(where).at[slots].get(mode="clip")
 
 
 def readable_slots(memory: Memory, where: Array | None) -> Array:

@@ -103,6 +103,8 @@ def check(keys: PyTree, vector: Array) -> None:
             "memory.keys: expected one array [N, D] of vectors, [N, S] of word ids, or memjax.search.Quantized, got "
             f"{jax.tree.structure(keys)}; name the leaf to search with keys_fn=lambda keys: keys[..]"
         )
+    if not jnp.issubdtype(vector.dtype, jnp.floating):
+        raise ValueError(f"queries.vector: expected floats, got {vector.dtype}")
     if jnp.issubdtype(keys.dtype, jnp.integer):
         return
     if keys.dtype not in (jnp.float32, jnp.bfloat16, jnp.float16, jnp.float64):

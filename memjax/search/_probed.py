@@ -85,7 +85,8 @@ def probed(lists: Lists, k: int, num_probes: int, width: int) -> SearchFn:
         check_k(k, memory.num_slots)
         _keys.check(memory.keys, queries.vector)
         vector, keys = stop_gradient(queries.vector), stop_gradient(memory.keys)
-        slots, candidates, lost = _find(k, num_probes, width, lists, keys, memory.times, vector, where)
+        times = jnp.asarray(memory.times)  # a restored memory may hold NumPy arrays
+        slots, candidates, lost = _find(k, num_probes, width, lists, keys, times, vector, where)
         return make_hits(memory.keys, queries.vector, slots, candidates, lost)
 
     return search
@@ -204,6 +205,7 @@ def _maxima(lists: Lists, pairs: _Pairs, vector: Array, allowed: Array | None, s
         place = pairs.place.at[pair].get(mode="clip")
         chosen = rounded.at[query].get(mode="clip")  # [columns, D]
         times = scale.at[query].get(mode="clip")  # [columns, 1]
+        times = jnp.where(times == 0, 1, times)  # of a query of zeros, whose groups without rows stay below all others
         begin, end = index.offsets[which], index.offsets[which + 1]
 
         def step(block: Array, table: Array) -> Array:

@@ -103,7 +103,7 @@ class StoryBatch:
         times = jnp.where(told, jnp.arange(rows.shape[1], dtype=jnp.int32)[None], -1)
         return Memory(
             keys=rows,
-            values=rows,
+            values=jnp.copy(rows),  # two arrays, so that the memory can be donated
             times=times,
             usage=jnp.zeros(rows.shape, jnp.float32),
             count=jnp.max(times, axis=1) + 1,

@@ -53,6 +53,9 @@ def _misfits(saved: PyTree, asked: PyTree) -> list[str]:
 #: In the folder of each checkpoint: SHA-256 of its files. Orbax does not notice when numbers change on the disk.
 _DIGESTS = "sha256.json"
 
+#: What Orbax puts in the folder of each checkpoint.
+_CHECKPOINT = "_CHECKPOINT_METADATA"
+
 
 def _digests(folder: Path) -> dict[str, str]:
     """SHA-256 of each file of a checkpoint."""
@@ -206,7 +209,8 @@ def save_pytree(folder: Path | str, tree: PyTree, *, overwrite: bool = False) ->
         overwrite: replace what was saved there. It stays until the new arrays are on disk.
 
     Raises:
-        RunError: if something is saved there, and `overwrite` is False.
+        RunError: if something is saved there, and `overwrite` is False; or a folder with a number for its name is
+            there that is none of what was saved.
         ValueError: if an array has no elements.
 
     Example:
@@ -221,7 +225,14 @@ def save_pytree(folder: Path | str, tree: PyTree, *, overwrite: bool = False) ->
         >>> load_pytree(folder, jax.eval_shape(make)).values
         Array([7, 0, 0, 0], dtype=int32)
     """
-    checkpoints = Checkpoints(Path(folder), {}, keep=1)
+    path = Path(folder)
+    numbered = [inner for inner in path.iterdir() if inner.name.isdigit()] if path.is_dir() else []
+    strange = sorted(inner.name for inner in numbered if not (inner / _CHECKPOINT).exists())
+    if strange:  # Orbax would take it for an old checkpoint, and remove it
+        raise RunError(
+            f"{path}: expected a folder of save_pytree or none, found {strange[0]} in it; name another folder"
+        )
+    checkpoints = Checkpoints(path, {}, keep=1)
     try:
         step = checkpoints.step
         if step is not None and not overwrite:

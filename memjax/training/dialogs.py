@@ -66,7 +66,7 @@ class DialogBatch:
         rows = jnp.where(held, self.lines, 0)
         return Memory(
             keys=rows,
-            values=rows,
+            values=jnp.copy(rows),  # two arrays, so that the memory can be donated
             times=jnp.where(held, jnp.arange(rows.shape[1], dtype=jnp.int32)[None], -1),
             usage=jnp.zeros(rows.shape, jnp.float32),
             count=held.sum(axis=1, dtype=jnp.int32),
@@ -122,7 +122,8 @@ def make_dialog_loss() -> ModelLossFn:
         right = jnp.take_along_axis(scores, jnp.maximum(batch.responses, 0)[:, :, None], axis=2)[:, :, 0]
         nats = jnp.where(taught, jax.nn.logsumexp(scores, axis=2) - right, 0)
         hits = jnp.where(taught, jnp.argmax(scores, axis=2) == batch.responses, False)
-        return nats.sum() / taught.sum(), {"accuracy": hits.sum() / taught.sum()}
+        turns = jnp.maximum(taught.sum(), 1)
+        return nats.sum() / turns, {"accuracy": hits.sum() / turns}
 
     return loss_fn
 

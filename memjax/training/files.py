@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Small files that are there whole or not at all."""
 
+import contextlib
+import fcntl
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from memjax.errors import DataError
 
@@ -15,18 +18,42 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file; a reader, or a killed run, never sees half of it.
+    """Writes a file; a reader, or a killed run, never sees half of it, and who writes it too waits.
 
     Args:
         path: the file; replaced if it is there.
         content: the whole of it.
     """
     partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file:
+    with _held(partial) as file:
+        file.truncate(0)  # what a kill left
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    partial.replace(path)
+        partial.replace(path)
+
+
+@contextlib.contextmanager
+def locked(file: IO[Any]) -> Iterator[None]:
+    """Waits for others who lock the same file, and keeps them waiting until the context ends; a kill ends it too."""
+    with contextlib.suppress(OSError):  # a file system without locks
+        fcntl.flock(file, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_UN)
+
+
+@contextlib.contextmanager
+def _held(path: Path) -> Iterator[IO[bytes]]:
+    """Opens a file, made if it is not there, that nobody else has open so."""
+    while True:
+        with path.open("ab") as file, locked(file):
+            # Who held it before has given it its name: then this is that file, and not to be written to.
+            if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                yield file
+                return
 
 
 def write_json(path: Path, content: Any) -> None:

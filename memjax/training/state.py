@@ -70,9 +70,11 @@ def create_state(model: nnx.Module, optimizer: optax.GradientTransformation, key
         >>> int(state.step)
         0
     """
-    # Copies: a step that donates its state must not take the model's own arrays, or the caller's key, with it.
+    # Copies: a step that donates its state must not take the model's own arrays, or the caller's key, with it; and some
+    # optimizers begin with the parameters themselves.
     params = jax.tree.map(jnp.copy, nnx.to_pure_dict(nnx.state(model, nnx.Param)))
-    return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params), jnp.copy(key))
+    opt_state = jax.tree.map(jnp.copy, optimizer.init(params))
+    return TrainState(jnp.zeros((), jnp.int32), params, opt_state, jnp.copy(key))
 
 
 def with_params(model: nnx.Module, params: PyTree) -> Any:

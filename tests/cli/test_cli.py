@@ -140,9 +140,15 @@ def test_help(capsys, args, expected):
     [
         (["train", "--epocs", "3"], r"--epocs.*Perhaps you meant: --epochs"),
         (["evaluate", "there", "--spilt", "test"], r"--spilt.*Perhaps you meant: --split"),
-        (["trian"], r"trian.*demo, train, evaluate, ask"),
+        (["trian"], r"command: expected one of.*'demo', 'train'.*got 'trian'; did you mean 'train'"),
         (["train", "--epochs", "many"], r"--epochs: invalid literal.*many"),
-        (["train", "--recipe", "papr"], r"--recipe.*papr.*default.*adaptive.*paper"),
+        (
+            ["train", "--recipe", "papr"],
+            r"recipe: expected one of.*default.*adaptive.*got 'papr'; did you mean 'paper'",
+        ),
+        (["train", "sst", "--recipe", "modrn"], r"recipe: expected one of \['default', 'modern'\]"),
+        (["train", "PTBB", "--epochs", "1"], r"corpus: expected one of.*'simulation'.*'snli'.*did you mean 'ptb'"),
+        (["train", "--epochs", "1", "ptb"], r"corpus: expected it before all flags.*`memjax train ptb"),
         (["evaluate", "there", "--split", "tset"], r"invalid choice 'tset' f.*--split"),
         (["ask"], r"[Mm]issing.*A run folder"),
         ([], "Missing subcommand.*memjax --help"),
@@ -201,8 +207,9 @@ def test_ask_a_story(capsys, run, tmp_path):
     assert_conversation([line for line in lines if line not in STORY.splitlines()])
 
 
-def test_ask_from_a_pipe(capsys, run, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", io.StringIO(STORY))
+@pytest.mark.parametrize("mark", ["", "\ufeff"])  # of byte order, which some editors begin a file with
+def test_ask_from_a_pipe(capsys, run, monkeypatch, mark):
+    monkeypatch.setattr(sys, "stdin", io.StringIO(mark + STORY))
     code, out, _ = call(capsys, "ask", run)
     assert code == 0
     assert_conversation(out.splitlines())

@@ -43,3 +43,10 @@ def test_a_question_about_what_is_in_no_triple_keeps_its_words():
     tokens, entity, unknown = encoder.question("who is in [Nothing]")
     assert (len(tokens), entity, unknown) == (3, -1, [])
     assert encoder.question("?")[0] == []
+
+
+def test_relations_may_begin_with_the_mark_between_words():
+    graph = KnowledgeGraph.build([("dog", "_hypernym", "animal"), ("dog", "has__part", "tail")])
+    asked = [Question("what is a [dog]", ("animal",))]
+    encoder = KeyValueEncoder(graph, "both", build_key_value_vocabulary(graph, asked, "both"))
+    assert {"hypernym", "has", "part", "relation|_hypernym"} <= set(encoder.vocabulary.words)

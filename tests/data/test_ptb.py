@@ -32,6 +32,8 @@ def test_a_folder_is_read(tmp_path, place):
     [
         ("a.txt", b"", None, "expected at least one sentence, got an empty file"),
         ("a.txt", b"\n \n", None, "expected at least one sentence"),
+        ("a.txt", b"<eos>\n", None, "expected at least one sentence"),
+        ("a.txt", b"no\nit <eos> was\n", 2, "expected <eos> at the end of a line only"),
         ("a.txt", b"no\nit \xff was\n", 2, "expected UTF-8 text, got byte 0xff"),
         ("a.txt.gz", gzip.compress(TEXT.encode() * 99, mtime=0)[:-9], None, "expected a whole gzip file"),
         ("a.txt.gz", b"no\n", None, "expected a whole gzip file"),
@@ -62,3 +64,8 @@ def test_all_words_are_met_in_training(data_dir):
     assert words.issuperset(
         word for split in ("valid", "test") for words in ptb.load(data_dir, split) for word in words
     )
+
+
+def test_a_mark_at_the_end_of_a_line_is_no_word(tmp_path):
+    (tmp_path / "a.txt").write_text("the cat sat <eos>\n<eos>\nthe dog\n")
+    assert ptb.read(tmp_path / "a.txt") == [("the", "cat", "sat"), ("the", "dog")]

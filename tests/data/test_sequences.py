@@ -151,3 +151,12 @@ def test_windows_need_sizes_and_sentences():
         windows(encode_sequences([["a"]], WORDS), MARK, 1, 0)
     with pytest.raises(ValueError, match="sentences: expected at least one"):
         windows(encode_sequences([], WORDS), MARK, 1, 1)
+
+
+def test_one_long_list_among_short_ones_is_refused(monkeypatch):
+    monkeypatch.setattr("memjax.data.sequences.MAX_CELLS", 1000)
+    vocabulary = Vocabulary(("a",))
+    short, long = [["a"]] * 200, ["a"] * 300
+    with pytest.raises(ValueError, match="got one of 300 words, number 201 of 201, where the mean is 2; divide long"):
+        encode_sequences([*short, long], vocabulary)
+    assert encode_sequences([*[["a"] * 30] * 200, long], vocabulary).tokens.shape == (201, 300)

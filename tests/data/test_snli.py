@@ -180,3 +180,14 @@ def test_words_are_those_of_the_parses(data_dir):
         for name in ("sentence1", "sentence2"):
             parsed = [word.lower() for word in content[f"{name}_binary_parse"].split() if word not in "()"]
             assert list(snli.tokenize(content[name])) == [forms.get(word, word) for word in parsed]
+
+
+def test_a_file_of_one_long_line_is_read(tmp_path):
+    row = ("a " * 20_000 + "b", "c", "neutral")
+    content = json.loads(_json(*[row] * 30))
+    (tmp_path / "x.json").write_text("\ufeff" + json.dumps(content), encoding="utf-8")
+    pairs = snli.read(tmp_path / "x.json")
+    assert len(pairs) == 30 and len(pairs[0].premise) == 20_001
+    (tmp_path / "x.json").write_bytes(b'{"instances":\n\xff}')
+    with pytest.raises(DataError, match=r"x\.json:2: expected UTF-8 text, got byte 0xff"):
+        snli.read(tmp_path / "x.json")

@@ -68,3 +68,11 @@ def test_bad_input_is_refused():
         hashing.nearest(vectors, jnp.ones((1, 3)))
     with pytest.raises(ValueError, match="vectors: expected floats"):
         hashing.kmeans(jax.random.key(0), jnp.ones((3, 2), jnp.int32), 2)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
+def test_centroids_are_means_in_any_dtype(dtype):
+    vectors = jnp.asarray(np.repeat([[100.0, 100.0], [500.0, 500.0]], 500, axis=0), dtype)  # sums do not fit float16
+    centroids = hashing.kmeans(jax.random.key(0), vectors, 2)
+    assert centroids.dtype == dtype
+    assert sorted(centroids.astype(jnp.float32)[:, 0].tolist()) == [100.0, 500.0]

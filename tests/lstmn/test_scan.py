@@ -468,3 +468,28 @@ def test_bad_input_is_named(change, message):
     given = {"inputs": np.zeros((B, T, D), np.float32), **change}
     with pytest.raises(ValueError, match=message):
         lstmn.tape_scan(make_weights(np.random.default_rng(0), jnp.float32), **given)
+
+
+@pytest.mark.parametrize("kind", ["lstmn", "lstm", "rnn"])
+def test_what_is_padded_may_be_nan(kind):
+    rng = np.random.default_rng(0)
+    weights, draw = make_weights(rng, jnp.float32), partial(arrays, rng, jnp.float32)
+    inputs, lengths = draw(B, T, D).at[0, 5].set(jnp.nan), jnp.array([5, 0, 4])
+
+    def loss(weights):
+        if kind == "lstmn":
+            return lstmn.tape_scan(weights, inputs, lengths).hidden.sum()
+        args = (weights.gates_input, weights.gates_read, weights.gates_bias)
+        if kind == "lstm":
+            return lstmn.lstm_scan(*args, inputs, lengths).hidden.sum()
+        return lstmn.rnn_scan(args[0][:, :H], args[1][:, :H], args[2][:H], inputs, lengths).hidden.sum()
+
+    value, grads = jax.value_and_grad(loss)(weights)
+    assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves((value, grads)))
+
+
+def test_an_empty_tape_can_be_donated():
+    tape = jax.jit(lambda tape: dataclasses.replace(tape, hidden=tape.hidden + 1), donate_argnums=0)(
+        lstmn.empty_tape(2, 3, 4)
+    )
+    assert tape.hidden.sum() == 24 and not tape.cell.any()

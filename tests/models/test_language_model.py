@@ -96,6 +96,11 @@ def test_the_loss_in_blocks_is_the_loss():
     for block in (1, 3, 7, 100):
         np.testing.assert_allclose(word_loss(hidden, kernel, bias, targets, weights, block), expected, rtol=1e-5)
     assert word_loss(hidden[:0], kernel, bias, targets[:0], weights[:0]) == 0
+    weights[3] = 0  # a word that is left out may be none
+    np.testing.assert_array_equal(
+        word_loss(hidden, kernel, bias, np.where(weights == 0, -100, targets), weights),
+        word_loss(hidden, kernel, bias, targets, weights),
+    )
     # In bfloat16 products, the gradient is that of the float32 loss but for rounding; all of it is differentiated.
     grads = [
         jax.grad(lambda *args, dtype=dtype: 3 * word_loss(*args, targets, weights, 3, dtype), (0, 1, 2))(

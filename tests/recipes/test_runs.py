@@ -176,6 +176,7 @@ def test_resume(folder):
         (CONFIG, (0,), WORDS, r"seeds: saved \[0, 3\], asked for \[0\]$"),
         (CONFIG, (3, 0), WORDS, r"seeds: saved \[0, 3\], asked for \[3, 0\]$"),
         (CONFIG, (0, 3), Vocabulary(("hall", "joe", "kitchen")), r"1 gone \['é'\], 1 new \['kitchen'\]; .*--data"),
+        (CONFIG, (0, 3), Vocabulary(("joe", "hall", "é")), "the words that it had.*in another order; .*--data"),
     ],
 )
 def test_another_run_is_not_resumed(folder, config, seeds, words, message):

@@ -23,7 +23,7 @@ from memjax.data import Example, Vocabulary
 from memjax.errors import DataError, RunError
 from memjax.recipes import AnsweringConfig, Simulation, Splits, Trained, evaluate, load, load_splits, progress, train
 from memjax.recipes.program import build_program, encode
-from memjax.recipes.runs import alone, open_run
+from memjax.recipes.runs import alone, keep_results, open_run
 
 fit_module = importlib.import_module("memjax.recipes.fit")
 
@@ -134,6 +134,21 @@ def test_the_run_folder(reference):
 def test_two_do_not_train_in_one_folder(copy):
     with alone(copy), pytest.raises(RunError, match="nobody trains"):
         train(CONFIG, folder=copy, resume=True)
+
+
+def test_what_was_measured_while_it_trained_is_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(fit_module, "SAVE_SECONDS", 0)
+    folder = tmp_path / "run"
+
+    def measure(done, epochs, metrics):
+        if done == 1:
+            evaluate(folder, "valid")
+            keep_results(open_run(folder), "test", lambda: {"accuracy": [1.0]})
+
+    trained = train(CONFIG, folder=folder, report=measure)
+    assert json.loads((folder / "results.json").read_text()) == {
+        "valid": trained.evaluate(CONFIG.corpus.examples("valid"))
+    }
 
 
 def test_a_run_in_memory_has_the_same_bits(trained):

@@ -241,3 +241,11 @@ def test_one_compilation_for_all_values():
         rng = np.random.default_rng(seed)
         jitted(search.Queries(small_integers(rng, Q, D)), with_holes(rng, small_integers(rng, N, D)))
     assert len(traces) == 1
+
+
+def test_more_are_asked_for_than_a_block_has(monkeypatch):
+    monkeypatch.setattr("memjax.search._exact._BLOCK", 64)
+    keys = jnp.asarray(np.random.default_rng(0).permutation(200)[:, None], jnp.float32)
+    memory = mm.write_many(mm.empty(200, keys[0], jnp.int32(0)), keys, jnp.arange(200))
+    hits = search.exact(100, recall=0.9)(search.Queries(jnp.ones((1, 1))), memory)
+    assert hits.scores[0].tolist() == list(range(199, 99, -1))

@@ -134,3 +134,10 @@ def test_bad_input_is_refused(written):
         hashing.build_lists(memory.replace(keys=jnp.ones((N, D), jnp.int32)), lists.centroids)
     with pytest.raises(ValueError, match=r"centroids: expected shape \(2, 8\)"):
         hashing.build_lists(memory, jnp.eye(2))
+
+
+def test_a_query_of_zeros_finds_slots_and_numpy_will_do(written):
+    memory, lists, _ = written
+    zeros = search.Queries(jnp.zeros((1, D)))
+    hits = search.probed(lists, K, C, 512)(zeros, jax.tree.map(np.asarray, memory), np.ones(N, bool))
+    assert hits.slots.min() >= 0 and not hits.scores.any()

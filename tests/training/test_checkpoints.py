@@ -254,6 +254,15 @@ def test_a_memory_is_saved_and_loaded_without_a_trainer(tmp_path):
         load_pytree(folder, like)
 
 
+def test_a_numbered_folder_of_somebody_else_is_not_taken_for_a_checkpoint(tmp_path):
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7" / "thesis.txt").write_text("precious")
+    for overwrite in (False, True):
+        with pytest.raises(RunError, match="expected a folder of save_pytree or none, found 7 in it"):
+            save_pytree(tmp_path, {"a": jnp.zeros(1)}, overwrite=overwrite)
+    assert (tmp_path / "7" / "thesis.txt").read_text() == "precious"
+
+
 def test_what_cannot_be_saved_or_loaded(tmp_path):
     with pytest.raises(ValueError, match=r"empty\.0: expected an array with elements, got shape \(0, 3\)"):
         save_pytree(tmp_path, {"empty": [jnp.zeros((0, 3))]})

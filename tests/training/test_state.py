@@ -148,3 +148,17 @@ def test_a_batch_checks_its_arrays():
         StoryBatch.from_stories(type("Fake", (), {**fields, "supports": np.zeros((3, 1))}))
     with pytest.raises(ValueError, match=r"answers: expected 2 axes"):
         StoryBatch.from_stories(type("Fake", (), {**fields, "answers": np.zeros(2)}))
+
+
+def test_an_optimizer_that_begins_with_the_parameters_can_be_donated():
+    model, *_ = parts()
+    optimizer = optax.contrib.prodigy()
+    step = jax.jit(make_step(model, optimizer, make_memnn_loss(loss="softmax", negatives="all")), donate_argnums=0)
+    state, _ = step(create_state(model, optimizer, jax.random.key(0)), corpus().take(jnp.arange(4)))
+    assert int(state.step) == 1
+
+
+def test_the_memories_of_stories_can_be_donated():
+    memories = corpus().memory()
+    forget = jax.jit(jax.vmap(lambda memory: memory.replace(values=memory.values + 1)), donate_argnums=0)
+    assert (forget(memories).values == corpus().memory().keys + 1).all()
