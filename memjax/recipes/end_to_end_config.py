@@ -103,4 +103,31 @@ JOINT_END_TO_END = EndToEndConfig(
     corpus=BabiTasks(), features=50, linear_start="epochs", linear_epochs=30, epochs=60, halve_every=15
 )
 
-END_TO_END_RECIPES = {"default": PAPER_END_TO_END, "released": RELEASED, "joint": JOINT_END_TO_END}
+#: For the best numbers from 10,000 questions a task. Hops that share their matrices are steps of a recurrent network,
+#: and find paths (task 19); a linear start would keep them from it.
+LAYERWISE = dataclasses.replace(
+    RELEASED,
+    features=100,
+    tying="layerwise",
+    activation="all",
+    linear_start="none",
+    optimizer="adam",
+    learning_rate=0.002,
+    clip_norm=1e4,
+    batch_size=128,
+    restarts=3,
+    select="valid",
+)
+
+#: The same with hops that have matrices of their own, and a linear start: what induction (task 16) needs.
+ADJACENT = dataclasses.replace(
+    LAYERWISE, tying="adjacent", linear_start="epochs", linear_epochs=10, linear_rate=0.002, epochs=60, halve_every=15
+)
+
+END_TO_END_RECIPES = {
+    "default": PAPER_END_TO_END,
+    "released": RELEASED,
+    "joint": JOINT_END_TO_END,
+    "layerwise": LAYERWISE,
+    "adjacent": ADJACENT,
+}
