@@ -112,7 +112,7 @@ LAYERWISE = dataclasses.replace(
     activation="all",
     linear_start="none",
     optimizer="adam",
-    learning_rate=0.002,
+    learning_rate=0.005,
     clip_norm=1e4,
     batch_size=128,
     restarts=3,
@@ -121,7 +121,14 @@ LAYERWISE = dataclasses.replace(
 
 #: The same with hops that have matrices of their own, and a linear start: what induction (task 16) needs.
 ADJACENT = dataclasses.replace(
-    LAYERWISE, tying="adjacent", linear_start="epochs", linear_epochs=10, linear_rate=0.002, epochs=60, halve_every=15
+    LAYERWISE,
+    tying="adjacent",
+    linear_start="epochs",
+    linear_epochs=10,
+    linear_rate=0.002,
+    learning_rate=0.002,
+    epochs=60,
+    halve_every=15,
 )
 
 END_TO_END_RECIPES = {
