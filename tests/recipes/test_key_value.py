@@ -184,8 +184,8 @@ def test_configurations_are_checked(field, value, message):
         KeyValueConfig(**{field: value})
 
 
-def test_a_share_that_holds_out_no_question_is_refused_before_training(data):
-    corpus = MetaQA(data=str(data), valid_part=0.001)
+def test_a_share_that_holds_out_no_question_is_refused_before_training(tmp_path):
+    corpus = MetaQA(data=str(write_corpus(tmp_path / "data")), valid_part=0.001)
     for split in ("train", "valid"):
         with pytest.raises(ValueError, match="valid_part: expected a share that parts .* which holds out 0 of them"):
             corpus.questions(split)
