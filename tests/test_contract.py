@@ -468,6 +468,9 @@ CASES = {
         lambda scores, where: addressing.weigh_softmax(scores, where, 2.0), draw(vector(N), flags(N)), (0,)
     ),
     "addressing.weigh_linear": Case(addressing.weigh_linear, draw(vector(N), flags(N)), (0,)),
+    "addressing.sums_at": Case(
+        lambda weights, at: addressing.sums_at(weights, at, D), draw(vector(N), integers(0, D, N)), (0,)
+    ),
     "nn.Dictionaries": Case(
         with_module(dictionaries, lambda module, bag, vec: (module.embed("a", bag), module.match("b", vec))),
         draw(parameters(dictionaries), vector(W), vector(D)),
