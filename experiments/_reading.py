@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the experiments with models that read sentences share: a run folder for each row, and the row made of it."""
+"""What the experiments with models that read sentences share: how a row is trained, and what is said of it."""
 
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +9,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from experiments.common import Rows, is_begun, spread
+from experiments.common import Rows, is_begun, run_folder, spread
 from memjax.recipes import LabellingConfig, progress, train_labeller
 from memjax.recipes.config import Config
 from memjax.typing import PyTree
@@ -20,16 +19,6 @@ COLUMNS = ["valid", "parameters", "words a second", "padding, %"]
 
 #: The metrics of the epochs of one run.
 Epochs = list[dict[str, Any]]
-
-
-def run_folder(folder: Path, name: str) -> Path:
-    """Where an experiment trains the model of this name, and goes on with it after a stop.
-
-    Example:
-        >>> run_folder(Path("runs"), "LSTMN, deep | glove").as_posix()
-        'runs/rows/lstmn-deep-glove'
-    """
-    return folder / "rows" / re.sub(r"[^a-z0-9]+", "-", name.lower())
 
 
 def read_epochs(run: Path) -> Epochs:

@@ -4,6 +4,7 @@
 import dataclasses
 import json
 import platform
+import re
 import subprocess
 import time
 from collections.abc import Callable, Collection, Iterable
@@ -21,6 +22,16 @@ from memjax.recipes import AnsweringConfig, Corpus, Splits, load_splits, load_te
 from memjax.recipes.config import Config, to_json
 from memjax.training.checkpoints import describe_difference
 from memjax.training.files import read_json, write_json, write_text
+
+
+def run_folder(folder: Path, name: str) -> Path:
+    """Where an experiment trains the model of this name, and goes on with it after a stop.
+
+    Example:
+        >>> run_folder(Path("runs"), "LSTMN, deep | glove").as_posix()
+        'runs/rows/lstmn-deep-glove'
+    """
+    return folder / "rows" / re.sub(r"[^a-z0-9]+", "-", name.lower())
 
 
 def is_begun(run: Path) -> bool:

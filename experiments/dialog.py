@@ -75,7 +75,7 @@ def _settings(config: Config, task: int, match: bool, places: Any, hops: int) ->
 
 def _measure(config: Config, name: str, settings: DialogConfig) -> dict[str, Any]:
     """Trains a bot, or goes on with training it: `TrainedDialogs.evaluate` of each split."""
-    run = config.folder / "rows" / name.replace(" | ", "-")
+    run = common.run_folder(config.folder, name)
     group = tuple(range(config.seeds))
     with progress(name) as report:
         trained = train_dialogs(settings, seeds=group, folder=run, resume=common.is_begun(run), report=report)

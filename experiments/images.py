@@ -7,7 +7,6 @@ stop, and measures the test images once. Settings are chosen with `--split valid
 
 import dataclasses
 import json
-import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -73,7 +72,7 @@ def main(config: Config) -> None:
 
 def _measure(config: Config, name: str, settings: ImageConfig) -> dict[str, Any]:
     """Trains one seed, or goes on with training it, and measures it."""
-    run = config.folder / "rows" / re.sub(r"[^a-z0-9]+", "-", name.lower()) / str(settings.seed)
+    run = common.run_folder(config.folder, name) / str(settings.seed)
     with progress(f"{name}, seed {settings.seed}") as report:
         trained = train_images(settings, folder=run, resume=common.is_begun(run), report=report)
     return {

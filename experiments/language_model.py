@@ -71,7 +71,7 @@ def _measure(config: Config, name: str, settings: LanguageConfig) -> dict[str, A
     num_words = sum(len(words) + 1 for words in settings.corpus.sentences("train"))
     for seed in range(config.seeds):
         title = f"{name}, seed {seed}"
-        run = _reading.run_folder(config.folder, title)
+        run = common.run_folder(config.folder, title)
         with progress(title) as report:
             trained = train_language_model(
                 settings, seeds=(seed,), folder=run, resume=common.is_begun(run), report=report

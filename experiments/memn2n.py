@@ -16,7 +16,6 @@ from typing import Any, Literal
 import numpy as np
 
 from experiments import common
-from experiments._reading import run_folder
 from experiments.babi import ten_thousand
 from memjax.data.babi import TASKS
 from memjax.recipes import END_TO_END_RECIPES, Babi, BabiTasks, EndToEndConfig, load_test, progress, train_end_to_end
@@ -113,7 +112,7 @@ def main(config: Config) -> None:
 
 
 def _measure(config: Config, title: str, settings: EndToEndConfig) -> dict[str, Any]:
-    run = run_folder(config.folder, title)
+    run = common.run_folder(config.folder, title)
     with progress(title) as report:
         trained = train_end_to_end(
             settings, examples=ten_thousand(settings.corpus), folder=run, resume=common.is_begun(run), report=report

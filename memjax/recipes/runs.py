@@ -15,7 +15,7 @@ from memjax.errors import DataError, RunError
 from memjax.recipes import config as config_lib
 from memjax.recipes.config import Config
 from memjax.training.checkpoints import Checkpoints, describe_difference
-from memjax.training.files import locked, read_json, write_json, write_text
+from memjax.training.files import lock, read_json, write_json, write_text
 
 Results = TypeVar("Results")
 Kind = TypeVar("Kind")
@@ -137,9 +137,10 @@ def create_run(
             for path in sorted(folder.iterdir(), key=lambda path: path.name == "config.json"):
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / "vocabulary.json", vocabulary.to_json())
+    run = Run(folder, config, seeds, vocabulary)
+    write_text(run.vocabulary_path, vocabulary.to_json())
     write_json(folder / "config.json", _description(config, seeds))
-    return Run(folder, config, seeds, vocabulary)
+    return run
 
 
 def open_run(folder: Path) -> Run:
@@ -238,6 +239,7 @@ def keep_results(run: Run, split: str, measure: Callable[[], Results]) -> Result
     """
     read_results(run)  # a damaged file is found before the work, and others may write while it is done
     results = measure()
-    with run.vocabulary_path.open() as stays, locked(stays):  # who measures another split at the same time waits
+    with run.vocabulary_path.open() as stays:
+        lock(stays)  # who measures another split at the same time waits
         write_json(run.results_path, {**read_results(run), split: results})
     return results

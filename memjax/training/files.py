@@ -33,23 +33,18 @@ def write_bytes(path: Path, content: bytes) -> None:
         partial.replace(path)
 
 
-@contextlib.contextmanager
-def locked(file: IO[Any]) -> Iterator[None]:
-    """Waits for others who lock the same file, and keeps them waiting until the context ends; a kill ends it too."""
+def lock(file: IO[Any]) -> None:
+    """Waits for others who lock the same file, and keeps them waiting until it is closed; a kill closes it too."""
     with contextlib.suppress(OSError):  # a file system without locks
         fcntl.flock(file, fcntl.LOCK_EX)
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_UN)
 
 
 @contextlib.contextmanager
 def _held(path: Path) -> Iterator[IO[bytes]]:
     """Opens a file, made if it is not there, that nobody else has open so."""
     while True:
-        with path.open("ab") as file, locked(file):
+        with path.open("ab") as file:
+            lock(file)
             # Who held it before has given it its name: then this is that file, and not to be written to.
             if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 yield file

@@ -151,6 +151,16 @@ def test_what_was_measured_while_it_trained_is_not_kept(tmp_path, monkeypatch):
     }
 
 
+def test_a_run_does_not_go_on_with_a_corpus_of_another_size(tmp_path, monkeypatch):
+    monkeypatch.setattr(fit_module, "SAVE_SECONDS", 0)
+    splits = load_splits(CONFIG.corpus)
+    with pytest.raises(Killed):
+        train(CONFIG, folder=tmp_path, splits=splits, report=die_after(1))
+    twice = dataclasses.replace(splits, train=splits.train * 2)
+    with pytest.raises(RunError, match=rf"of {2 * STEPS} steps with this corpus, found one after {STEPS};"):
+        train(CONFIG, folder=tmp_path, splits=twice, resume=True)
+
+
 def test_a_run_in_memory_has_the_same_bits(trained):
     assert same_params(train(CONFIG), trained)
 
