@@ -47,6 +47,9 @@ class Config:
     """One after the other."""
     epochs: int = 0
     """Of each row; 0 for those of its recipe."""
+    output_dtype: Literal["float32", "bfloat16"] = LanguageConfig.output_dtype
+    """Of what enters the products of the output layer in training; on a processor without products of bfloat16, float32
+    is faster."""
 
 
 def main(config: Config) -> None:
@@ -55,7 +58,7 @@ def main(config: Config) -> None:
     kept = common.Rows(config.folder, config, {"seeds": config.seeds, "split": config.split, "epochs": config.epochs})
     rows = []
     for name in config.models:
-        settings = dataclasses.replace(MODELS[name], corpus=PennTreebank(config.data))
+        settings = dataclasses.replace(MODELS[name], corpus=PennTreebank(config.data), output_dtype=config.output_dtype)
         if config.epochs:
             settings = dataclasses.replace(settings, epochs=config.epochs)
         measure = partial(_measure, config, name, settings)
