@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import jax
 import jax.numpy as jnp
@@ -385,6 +386,26 @@ def test_progress(capsys):
     with progress("training it") as report:
         report(2, 6, {"loss": np.array([1.0, 2.0])})
     assert re.search(r"training it.*2/6 epochs, loss 1\.5000", capsys.readouterr().err)
+
+
+def test_progress_in_a_file_is_a_line_a_minute_with_the_time_left(capsys, monkeypatch):
+    module = importlib.import_module("memjax.recipes.progress")
+    now = iter([0.0, 10.0, 40.0, 75.0, 80.0, 100.0])
+    monkeypatch.setattr(module, "time", types.SimpleNamespace(monotonic=lambda: next(now)))
+    with progress("training [it]") as report:
+        for done in (0.25, 1.0, 2.25, 2.5, 3.0):
+            report(done, 4, {"loss": np.array([done])})
+    assert capsys.readouterr().err.splitlines() == [
+        "training [it]: 2.25/4 epochs, loss 2.2500, 0:01:15 gone, 0:00:57 left",
+        "training [it]: 3/4 epochs, loss 3.0000, 0:01:40 gone, 0:00:33 left",
+    ]
+
+
+def test_progress_on_a_terminal_is_a_bar(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with progress("training it") as report:
+        report(2, 6, {"loss": np.array([1.0, 2.0])})
+    assert "━" in capsys.readouterr().err
 
 
 def test_progress_without_the_extra(monkeypatch):
