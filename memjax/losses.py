@@ -100,7 +100,7 @@ def word_loss(
         bias: b, float `[V]`.
         targets: int `[M]`, the right words.
         weights: float `[M]`, of each word in the sum; 0 leaves it out. They get no gradient.
-        block: words whose scores are held at once.
+        block: words whose scores are held at once, up to the next multiple of 8.
         dtype: of what enters the products; sums are at least float32. None is that of the arguments.
 
     Returns:
@@ -151,7 +151,7 @@ def _word_loss_fwd(
 
     start: tuple[Array, ...] = (jnp.zeros((), sums), jnp.zeros(kernel.shape, sums), jnp.zeros(bias.shape, sums))
     (loss, kernel_grad, bias_grad), pulls = jax.lax.scan(one, start, _blocks((hidden, targets, weights), block))
-    hidden_grad = pulls.reshape(-1, hidden.shape[1])[: hidden.shape[0]]
+    hidden_grad = _joined(pulls)[: hidden.shape[0]]
     grads = (hidden_grad.astype(hidden.dtype), kernel_grad.astype(kernel.dtype), bias_grad.astype(bias.dtype))
     return loss, (*grads, jnp.zeros_like(weights))
 
@@ -189,7 +189,7 @@ def word_log_probs(
         kernel: W, float `[H, V]`.
         bias: b, float `[V]`.
         targets: int `[M]`.
-        block: words whose scores are held at once.
+        block: words whose scores are held at once, up to the next multiple of 8.
 
     Returns:
         `[M]`, at least float32.
@@ -211,7 +211,7 @@ def _log_probs(hidden: Array, kernel: Array, bias: Array, targets: Array, block:
         scores = _scores(args[0], kernel, bias, dtype)
         return _at(scores, args[1]) - jax.nn.logsumexp(scores, axis=1)
 
-    return jax.lax.map(one, _blocks((hidden, targets), block)).reshape(-1)[: hidden.shape[0]]
+    return _joined(jax.lax.map(one, _blocks((hidden, targets), block)))[: hidden.shape[0]]
 
 
 def _check_words(hidden: Array, kernel: Array, bias: Array, targets: Array, weights: Array, block: int) -> None:
@@ -237,13 +237,22 @@ def _at(scores: Array, words: Array) -> Array:
 
 
 def _blocks(arrays: tuple[Array, ...], block: int) -> tuple[Array, ...]:
-    """Splits leading axes into blocks of equal size, zeros at the end."""
+    """Splits leading axes into blocks of equal size, a multiple of 8, with zeros at the end.
+
+    Word i is of block i modulo their number: where devices divide the words, each computes its part of every block.
+    """
     size = arrays[0].shape[0]
     count = -(-size // block)
-    block = -(-size // max(count, 1))  # no block that is almost all padding
+    block = -(-size // max(8 * count, 1)) * 8  # no block that is almost all padding
 
     def split(array: Array) -> Array:
         rest = count * block - size
-        return jnp.pad(array, ((0, rest), *[(0, 0)] * (array.ndim - 1))).reshape(count, block, *array.shape[1:])
+        padded = jnp.pad(array, ((0, rest), *[(0, 0)] * (array.ndim - 1)))
+        return jnp.swapaxes(padded.reshape(block, count, *array.shape[1:]), 0, 1)
 
     return tuple(split(array) for array in arrays)
+
+
+def _joined(blocks: Array) -> Array:
+    """The inverse of `_blocks`, with its zeros."""
+    return jnp.swapaxes(blocks, 0, 1).reshape(-1, *blocks.shape[2:])

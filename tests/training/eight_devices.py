@@ -11,6 +11,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from memjax import memory as mm
 from memjax import search
+from memjax.losses import word_loss
 from memjax.models import MemNN
 from memjax.nn import LSTMN
 from memjax.training import (
@@ -54,6 +55,28 @@ def lstmn():
     draw = lambda *shape: jnp.asarray(rng.standard_normal(shape), jnp.float32)  # noqa: E731
     batch = {"inputs": draw(BATCH, 6, 3), "targets": draw(BATCH, 6, 4), "lengths": jnp.arange(BATCH) % 7}
     return create_state(model, optimizer, jax.random.key(0)), batch, make_step(model, optimizer, loss)
+
+
+def test_each_device_scores_its_own_words():
+    mesh = jax.make_mesh((S,), ("data",), axis_types=(AxisType.Auto,))
+    whole, data = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, DATA)
+    rng = np.random.default_rng(2)
+    draw = lambda *shape: jnp.asarray(rng.standard_normal(shape), jnp.float32)  # noqa: E731
+    args = (
+        draw(120, 6),
+        draw(6, 50),
+        draw(50),
+        jnp.asarray(rng.integers(0, 50, 120)),
+        jnp.abs(draw(120)),
+    )  # no full blocks
+    divided = jax.device_put(args, (data, whole, whole, data, data))
+    run = jax.jit(jax.value_and_grad(lambda *args: word_loss(*args, block=32), argnums=(0, 1, 2)))
+    got = run(*divided)
+    for one, other in zip(jax.tree.leaves(got), jax.tree.leaves(run(*args)), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+    assert got[1][0].sharding.is_equivalent_to(data, 2)
+    operations = [run.lower(*each).compile().cost_analysis()["flops"] for each in (divided, args)]
+    assert operations[0] < operations[1] / (S - 2)
 
 
 @pytest.mark.parametrize(
