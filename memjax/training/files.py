@@ -46,7 +46,11 @@ def _held(path: Path) -> Iterator[IO[bytes]]:
         with path.open("ab") as file:
             lock(file)
             # Who held it before has given it its name: then this is that file, and not to be written to.
-            if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            try:
+                found = path.stat()
+            except FileNotFoundError:
+                continue
+            if os.path.samestat(os.fstat(file.fileno()), found):
                 yield file
                 return
 
