@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the experiments with models that read sentences share: how a row is trained, and what is said of it."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,27 @@ COLUMNS = ["valid", "parameters", "words a second", "padding, %"]
 
 #: The metrics of the epochs of one run.
 Epochs = list[dict[str, Any]]
+
+
+def vector_files(vectors: tuple[str, ...]) -> dict[str, str]:
+    """What tells the files of vectors of a table: the digest of each, by its name.
+
+    Args:
+        vectors: `"glove"`, `"none"`, or files.
+
+    Raises:
+        ValueError: if two have one name, which is all that a row says of them.
+    """
+    paths = [Path(name) for name in vectors if name not in ("glove", "none")]
+    names = [path.name for path in paths]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"vectors: expected files of different names, got {name!r} twice; rename one")
+    digests = {}
+    for path in paths:
+        with path.open("rb") as file:
+            digests[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return digests
 
 
 def read_epochs(run: Path) -> Epochs:

@@ -75,9 +75,15 @@ class Rows:
         if name in rows:
             self._refuse(name, rows[name]["config"], settings)
             return rows[name]
-        start, where = time.monotonic(), environment()  # the commit that the row is begun with
+        begun = self._content.setdefault("begun", {})
+        resumed, start = name in begun, time.monotonic()
+        if not resumed:
+            begun[name] = environment()  # the commit that the row is begun with
+            write_json(self._path, self._content)
         result = fn()
-        rows[name] = {**result, "seconds": round(time.monotonic() - start, 1), **where, "config": settings}
+        # What a start that was stopped took is not known.
+        seconds = {} if resumed else {"seconds": round(time.monotonic() - start, 1)}
+        rows[name] = {**result, **seconds, **begun.pop(name), "config": settings}
         write_json(self._path, self._content)
         with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps({"row": name, **rows[name]}) + "\n")
@@ -152,7 +158,7 @@ def spread(values: Iterable[float], digits: int = 1) -> str:
     """
     array = np.asarray(list(values), float)
     deviation = array.std(ddof=1) if array.size > 1 else 0.0
-    return f"{array.mean():.{digits}f} ({deviation:.{digits}f})"
+    return f"{array.mean():,.{digits}f} ({deviation:,.{digits}f})"
 
 
 def error_bars(values: np.ndarray) -> np.ndarray | None:

@@ -168,7 +168,7 @@ def _table(results: dict[str, dict[str, Any]]) -> str:
     rows = []
     for name, result in results.items():
         cells = [common.spread(result[column], digits=2) if column in result else "" for column in _COLUMNS]
-        rows.append([name, *cells, f"{np.mean(result['candidates']):,.0f}", f"{result['milliseconds']:.2f}"])
+        rows.append([name, *cells, common.spread(result["candidates"], 0), f"{result['milliseconds']:.2f}"])
     return common.markdown(["%", *_COLUMNS, "candidates", "ms a question"], rows)
 
 

@@ -73,7 +73,7 @@ TABLES: dict[str, dict[str, dict[str, tuple[Any, str]]]] = {
 class Config:
     """Tables 6, 5 and 3, the recurrent networks."""
 
-    folder: Path = Path("runs/sentences")
+    folder: Path = Path("runs/sentences_table")
     """The run folder; cells of a table that it holds already are not measured again."""
     seeds: int = 5
     """Trained side by side; each with initial weights and an order of its own, on one world."""

@@ -10,7 +10,7 @@ import dataclasses
 import itertools
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from experiments import _reading, common
 from memjax.recipes import MODERN_SENTIMENT, SST, SentimentConfig
@@ -64,7 +64,9 @@ class Config:
 def main(config: Config) -> None:
     """Trains and measures every model."""
     common.check_names("models", config.models, MODELS)
-    shared = {"seeds": config.seeds, "split": config.split, "epochs": config.epochs}
+    shared: dict[str, Any] = {"seeds": config.seeds, "split": config.split, "epochs": config.epochs}
+    if files := _reading.vector_files(config.vectors):
+        shared["vectors"] = files
     kept = common.Rows(config.folder, config, shared)
     rows = []
     for task, phrases, vectors, model in itertools.product(config.tasks, config.phrases, config.vectors, config.models):

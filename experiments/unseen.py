@@ -60,7 +60,7 @@ ROWS = {
 class Config:
     """Unseen words."""
 
-    folder: Path = Path("runs/unseen")
+    folder: Path = Path("runs/unseen_table")
     """The run folder; rows that it holds already are not measured again."""
     split: Literal["valid", "test"] = "test"
     """Which stream has its names replaced by new ones."""

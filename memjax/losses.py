@@ -117,7 +117,10 @@ def word_loss(
     Departs from the paper: nothing.
     """
     _check_words(hidden, kernel, bias, targets, weights, block)
-    targets = jnp.where(weights == 0, 0, targets)  # what is left out may be no word
+    left_out = weights == 0
+    targets = jnp.where(left_out, 0, targets)  # what is left out may be no word, and no number
+    hidden = jnp.where(left_out[:, None], jnp.zeros((), hidden.dtype), hidden)
+    weights = weights.astype(jnp.promote_types(jnp.float32, hidden.dtype))
     return _word_loss(hidden, kernel, bias, targets, weights, block, dtype)
 
 
@@ -125,7 +128,8 @@ def word_loss(
 def _word_loss(
     hidden: Array, kernel: Array, bias: Array, targets: Array, weights: Array, block: int, dtype: DTypeLike | None
 ) -> Array:
-    return -jnp.sum(weights * _log_probs(hidden, kernel, bias, targets, block, dtype))
+    log_probs = _log_probs(hidden, kernel, bias, targets, block, dtype)
+    return -jnp.sum(jnp.where(weights == 0, 0, weights * log_probs))
 
 
 def _word_loss_fwd(
@@ -134,14 +138,14 @@ def _word_loss_fwd(
     dtype = jnp.result_type(hidden, kernel) if dtype is None else dtype
     sums = jnp.promote_types(jnp.float32, hidden.dtype)
     product = partial(jnp.matmul, preferred_element_type=sums)
-    transposed = _row_major(kernel.T.astype(dtype))  # [V, H]
+    transposed = _row_major(jnp.asarray(kernel.T, dtype))  # [V, H]
 
     def one(carry: tuple[Array, ...], args: tuple[Array, ...]) -> tuple[tuple[Array, ...], Array]:
         loss, kernel_grad, bias_grad = carry
         states, words, weight = args
         scores = _scores(states, kernel, bias, dtype)  # [block, V]
         total = jax.nn.logsumexp(scores, axis=1)
-        loss = loss + jnp.sum(weight * (total - _at(scores, words)))
+        loss = loss + jnp.sum(jnp.where(weight == 0, 0, weight * (total - _at(scores, words))))
         right = jnp.arange(scores.shape[1])[None] == words[:, None]
         pull = weight[:, None] * (jnp.exp(scores - total[:, None]) - right)
         bias_grad = bias_grad + jnp.sum(pull, axis=0)

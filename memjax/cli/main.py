@@ -110,7 +110,8 @@ class Ask:
     run_folder: Path
     """A run folder."""
     story: Path | None = None
-    """A text file to read first, one statement, question or utterance a line."""
+    """A text file to read, one statement, question or utterance a line; standard input is read after it at a terminal
+    only."""
     picture: Path | None = None
     """Where to draw the scores of each answer's hops; replaced by each answer."""
     num_slots: int | None = None

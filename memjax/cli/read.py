@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from memjax.cli.pictures import save_picture
+from memjax.data import ptb
 from memjax.data._lines import lines_of, read_lines, texts_of
 from memjax.errors import DataError
 from memjax.recipes import Labeller, Reader
@@ -39,7 +40,8 @@ def read_input(file: Path) -> list[Line]:
 def scores(reader: Reader, lines: list[Line], words: bool) -> Iterator[str]:
     """What there is to print: each sentence with its perplexity, or each word; the perplexity of all at the end."""
     nats, count, unknown = 0.0, 0, 0
-    texts = [line.text.strip() for line in lines]
+    sentences = [ptb.words_of(line.text, line.path, line.number) for line in lines]
+    texts = [" ".join(words) for words in sentences if words]
     for line, scored in zip(texts, reader.score_all(texts), strict=True):
         known = [log_prob for log_prob in scored.log_probs if not np.isnan(log_prob)]
         nats, count, unknown = nats - sum(known), count + len(known), unknown + len(scored.words) - len(known)
@@ -53,7 +55,7 @@ def scores(reader: Reader, lines: list[Line], words: bool) -> Iterator[str]:
 
 
 def labels(labeller: Labeller, lines: list[Line], probabilities: bool) -> Iterator[str]:
-    """What there is to print: each line with its label in front.
+    """What there is to print: each line with its label in front, and nothing for one without words.
 
     Raises:
         DataError: if a line is not as the model wants it.
@@ -64,7 +66,10 @@ def labels(labeller: Labeller, lines: list[Line], probabilities: bool) -> Iterat
             texts.append(labeller.split(line.text))
         except ValueError as error:
             raise DataError(str(error), line.path, line.number) from None
+    number = 0
     for line, label in zip(lines, labeller.label_texts(texts), strict=True):
+        yield from [""] * (line.number - number - 1)
+        number = line.number
         shares = "".join(f"{share:6.3f}" for share in label.probabilities.values()) + "  "
         yield f"{label.name:{width}}  {shares if probabilities else ''}{line.text}"
 

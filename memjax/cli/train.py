@@ -85,6 +85,11 @@ class Training:
         """Says where the run is, and what to do with it."""
         print(f"The run is in {self.run_folder}. Next: {sys.argv[0]} {command} {self.run_folder}{argument}")
 
+    def say_next_with_data(self, command: str) -> None:
+        """As `say_next`, of a command that reads the corpus again."""
+        data = getattr(self.config.corpus, "data", None)
+        self.say_next(command, f" --data {data}" if data else "")
+
 
 @dataclasses.dataclass(frozen=True)
 class Train(Training):
@@ -141,7 +146,7 @@ class TrainKnowledge(Training):
         """Runs the command."""
         self.fit(train_knowledge)
         print_hits("valid", evaluate_knowledge(self.run_folder, "valid", self.config.corpus.data))
-        self.say_next("ask")
+        self.say_next_with_data("ask")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,7 +163,7 @@ class TrainDialogs(Training):
         """Runs the command."""
         self.fit(train_dialogs)
         print_dialogs("valid", self.valid())
-        self.say_next("ask")
+        self.say_next_with_data("ask")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,7 +180,7 @@ class TrainKeyValue(Training):
         """Runs the command."""
         self.fit(train_key_value)
         print_best("valid", evaluate_key_value(self.run_folder, "valid", self.config.corpus.data))
-        self.say_next("ask")
+        self.say_next_with_data("ask")
 
 
 @dataclasses.dataclass(frozen=True)

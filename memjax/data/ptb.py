@@ -36,18 +36,32 @@ def read(path: str | os.PathLike[str]) -> list[tuple[str, ...]]:
         ...     read(path)
         [('no', 'it', 'was', "n't", 'black', 'monday'), ('the', '<unk>', 'rose', 'N', 'N')]
     """
-    sentences = []
-    for line, text in read_texts(path):
-        words = tuple(text.split())
-        words = words[:-1] if words[-1] == END else words
-        if END in words:
-            raise DataError(
-                f"expected {END} at the end of a line only; put each sentence on a line of its own", path, line
-            )
-        sentences += [words] if words else []
+    sentences = [words for line, text in read_texts(path) if (words := words_of(text, path, line))]
     if not sentences:
         raise DataError("expected at least one sentence, got an empty file; get it anew", path)
     return sentences
+
+
+def words_of(text: str, path: str | os.PathLike[str], line: int) -> tuple[str, ...]:
+    """The words of a line that holds something, without the mark of its end.
+
+    Args:
+        text: the line.
+        path: of the file, for messages.
+        line: its number there.
+
+    Raises:
+        DataError: if it holds a mark elsewhere.
+
+    Example:
+        >>> words_of("the cat sat <eos>", "cats.txt", 1)
+        ('the', 'cat', 'sat')
+    """
+    words = tuple(text.split())
+    words = words[:-1] if words[-1] == END else words
+    if END in words:
+        raise DataError(f"expected {END} at the end of a line only; put each sentence on a line of its own", path, line)
+    return words
 
 
 def load(folder: str | os.PathLike[str], split: str) -> list[tuple[str, ...]]:

@@ -93,6 +93,11 @@ class AnsweringConfig:
             raise ValueError(
                 f"ngrams: expected 1 with unseen words or a multilinear map, which take single words, got {self.ngrams}"
             )
+        if getattr(self.corpus, "stream", False) and (self.ngrams > 1 or self.unseen or self.variables):
+            raise ValueError(
+                "ngrams, unseen, variables: expected none of them for a stream of words, whose segments are kept as "
+                f"they are heard, got {self.ngrams}, {self.unseen} and {self.variables}"
+            )
         _checks.one_of("response", self.response, ("word", "rnn", "lstm"))
         if self.response != "word" and (self.unseen or self.variables):
             raise ValueError(f"response: expected 'word' with unseen words or variables, got {self.response!r}")

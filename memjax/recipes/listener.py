@@ -67,10 +67,11 @@ class Listener(Answerer):
     """
 
     def __init__(self, trained: Trained, num_slots: int | None = None, seed_index: int = 0):
-        super().__init__(trained, num_slots, seed_index)
-        if trained.segmenter is None:
+        segmenter = getattr(trained, "segmenter", None)  # an end-to-end model has no such field
+        if segmenter is None:
             raise ValueError("trained: expected a model of a stream of words, got one of statements; use Answerer")
-        self._segmenter = trained.segmenter
+        super().__init__(trained, num_slots, seed_index)
+        self._segmenter = segmenter
         self._hearing = self._segmenter.program.model.silence()
         self._unfinished: list[str] = []
         answering, segmenting = self._program.model, self._segmenter.program.model

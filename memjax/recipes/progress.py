@@ -34,7 +34,7 @@ def progress(title: str) -> Iterator[ReportFn]:
     except ImportError:
         raise ImportError("progress bars need the extra: pip install 'memjax[app]'") from None
     console = rich.console.Console(stderr=True)
-    if not console.is_terminal:
+    if not (console.is_terminal or console.is_jupyter):
         with _lines(title, lambda line: console.print(line, soft_wrap=True, markup=False, highlight=False)) as report:
             yield report
         return
