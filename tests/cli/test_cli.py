@@ -415,6 +415,12 @@ def test_a_language_model_at_the_command_line(capsys, tmp_path, monkeypatch):
     assert "perplexity of 7 words and ends of sentences; 1 words that the model does not know are left out" in out
     code, out, _ = call(capsys, "score", run, tmp_path / "test.txt", "--words")
     assert code == 0 and re.match(r" +-\d+\.\d{4}  the\n", out)
+    (tmp_path / "marked.txt").write_text("the cat sees a dog <eos>\n")
+    (tmp_path / "plain.txt").write_text("the cat sees a dog\n")
+    shown = [call(capsys, "score", run, tmp_path / name)[1].splitlines()[-1] for name in ("marked.txt", "plain.txt")]
+    assert shown[0] == shown[1]
+    (tmp_path / "marked.txt").write_text("the cat <eos> a dog\n")
+    assert "marked.txt:1: expected <eos> at the end" in call(capsys, "score", run, tmp_path / "marked.txt")[2]
     picture = tmp_path / "pictures" / "arcs.png"
     assert call(capsys, "plot", run, "the cat sees", "--picture", picture)[0] == 0 and picture.is_file()
     assert "layer: expected a layer from 1 to 1, got 2" in call(capsys, "plot", run, "the cat", "--layer", "2")[2]

@@ -28,7 +28,6 @@ def write_corpus(root):
         (root / "1-hop" / f"qa_{split}_qtype.txt").write_text("movie_to_director\n" * 4 + "movie_to_genre\n")
 
 
-@pytest.mark.thorough
 def test_a_knowledge_base_is_trained_evaluated_and_asked(tmp_path, capsys, monkeypatch):
     write_corpus(tmp_path / "data")
     data, folder = ("--data", str(tmp_path / "data")), str(tmp_path / "run")

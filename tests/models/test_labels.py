@@ -131,6 +131,7 @@ def test_dropout_wants_a_key():
     model = classifier(dropout=0.5, embedding_dropout=0.5, word_dropout=0.3)
     plain, dropped = jax.jit(lambda key: (model(TOKENS, LENGTHS), model(TOKENS, LENGTHS, key=key)))(jax.random.key(0))
     assert not np.allclose(plain, dropped)
+    close(plain, jax.jit(lambda: classifier()(TOKENS, LENGTHS))())
 
 
 def test_attention_is_of_lstmns():

@@ -96,11 +96,16 @@ def test_the_loss_in_blocks_is_the_loss():
     for block in (1, 3, 7, 100):
         np.testing.assert_allclose(word_loss(hidden, kernel, bias, targets, weights, block), expected, rtol=1e-5)
     assert word_loss(hidden[:0], kernel, bias, targets[:0], weights[:0]) == 0
-    weights[3] = 0  # a word that is left out may be none
-    np.testing.assert_array_equal(
-        word_loss(hidden, kernel, bias, np.where(weights == 0, -100, targets), weights),
-        word_loss(hidden, kernel, bias, targets, weights),
-    )
+    weights[3] = 0  # a word that is left out may be none, and what was read there no number
+    nothing = np.where(weights[:, None] == 0, np.nan, hidden).astype(np.float32)
+    grads = [
+        jax.value_and_grad(word_loss, (0, 1, 2))(states, kernel, bias, words, weights)
+        for states, words in ((hidden, targets), (nothing, np.where(weights == 0, -100, targets)))
+    ]
+    jax.tree.map(np.testing.assert_array_equal, *grads)
+    with jax.enable_x64(True):  # weights of another dtype
+        wide = jax.grad(word_loss)(hidden, kernel, bias, targets, weights.astype(np.float64))
+    np.testing.assert_allclose(wide, grads[0][1][0], rtol=1e-5, atol=1e-6)
     # In bfloat16 products, the gradient is that of the float32 loss but for rounding; all of it is differentiated.
     grads = [
         jax.grad(lambda *args, dtype=dtype: 3 * word_loss(*args, targets, weights, 3, dtype), (0, 1, 2))(

@@ -2,6 +2,7 @@
 """A bot from its configuration: trained, kept, talked to; runs that go on; what is wrong is named."""
 
 import json
+from functools import partial
 
 import jax
 import numpy as np
@@ -21,6 +22,7 @@ from memjax.recipes import (
 )
 from memjax.recipes.config import from_json, to_json
 from memjax.recipes.runs import create_run
+from tests.interrupted import killed
 
 CALLS = tuple(f"api_call thai {place} two cheap" for place in ("rome", "oslo", "bonn"))
 CANDIDATES = ("hello", "where should it be", *CALLS, "how is a")
@@ -97,18 +99,12 @@ def test_a_bot_is_trained_kept_and_talked_to(tmp_path, corpus):
 def test_a_run_goes_on_to_the_same_bits(tmp_path):
     config = config_of(epochs=4)
     whole = train_dialogs(config, seeds=(0, 1), folder=tmp_path / "whole")
-    with pytest.raises(KeyboardInterrupt):
-        train_dialogs(config, seeds=(0, 1), folder=tmp_path / "stopped", report=_stop_in_epoch_3)
+    killed(partial(train_dialogs, config, seeds=(0, 1)), tmp_path / "stopped", epochs=2)
     stopped = train_dialogs(config, seeds=(0, 1), folder=tmp_path / "stopped", resume=True)
     for one, other in zip(jax.tree.leaves(whole.params), jax.tree.leaves(stopped.params), strict=True):
         np.testing.assert_array_equal(one, other)
     records = [(tmp_path / run / "metrics.jsonl").read_text().splitlines() for run in ("whole", "stopped")]
     assert [json.loads(line)["valid"] for line in records[0]] == [json.loads(line)["valid"] for line in records[1]]
-
-
-def _stop_in_epoch_3(done, epochs, metrics):
-    if done > 2:
-        raise KeyboardInterrupt
 
 
 @pytest.mark.thorough

@@ -3,6 +3,7 @@
 
 import dataclasses
 import json
+from functools import partial
 
 import jax
 import numpy as np
@@ -24,6 +25,7 @@ from memjax.recipes import (
 )
 from memjax.recipes.config import from_json, to_json
 from memjax.recipes.images import build_image_program, encode_scenes, image_grid, question_vocabulary
+from tests.interrupted import killed
 
 SMALL = SortOfClevr(num_train=24)
 STATE = ImageConfig(SMALL, input="state", hops=2, features=16, score_features=8, batch_size=8, epochs=2)
@@ -54,16 +56,7 @@ def run(tmp_path_factory):
 @pytest.mark.thorough
 def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path):
     whole = train_images(STATE, folder=tmp_path / "whole")
-
-    def stop(done, epochs, metrics):
-        assert sorted(metrics) == ["loss", "relational", "single"]
-        if done == 1:
-            raise KeyboardInterrupt
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("memjax.recipes.fit.SAVE_SECONDS", -1)
-        with pytest.raises(KeyboardInterrupt):
-            train_images(STATE, folder=tmp_path / "cut", report=stop)
+    killed(partial(train_images, STATE), tmp_path / "cut")
     resumed = train_images(STATE, folder=tmp_path / "cut", resume=True)
     for one, other in zip(jax.tree.leaves(whole.params), jax.tree.leaves(resumed.params), strict=True):
         np.testing.assert_array_equal(one, other)

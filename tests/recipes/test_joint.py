@@ -3,10 +3,10 @@
 
 import collections
 import dataclasses
-import importlib
 import json
 import pathlib
 import types
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -26,8 +26,7 @@ from memjax.recipes import (
     train,
 )
 from memjax.recipes.joint import JointProgram, TaskBatches, join
-
-fit_module = importlib.import_module("memjax.recipes.fit")
+from tests.interrupted import killed
 
 STORIES = {
     1: ["1 Joe went to the hall.", "2 Fred went to the park.", "3 Where is Joe?\thall\t1", "4 Where is Fred?\tpark\t2"],
@@ -119,20 +118,10 @@ def test_tasks_are_put_on_the_device_in_like_sizes(config):
 
 
 @pytest.mark.thorough
-def test_trained_stopped_resumed_evaluated_and_asked(tmp_path, config, monkeypatch, capsys):
+def test_trained_stopped_resumed_evaluated_and_asked(tmp_path, config, capsys):
     config = dataclasses.replace(config, features=16, epochs=20)
-    monkeypatch.setattr(fit_module, "SAVE_SECONDS", 0)
     train(config, folder=tmp_path / "whole")
-
-    class Killed(Exception):
-        pass
-
-    def die(done, epochs, metrics):
-        if done == 3:
-            raise Killed
-
-    with pytest.raises(Killed):
-        train(config, folder=tmp_path / "run", report=die)
+    killed(partial(train, config), tmp_path / "run", epochs=3)
     resumed = train(config, folder=tmp_path / "run", resume=True)
     for name in ("metrics.jsonl", "results.json", "vocabulary.json", "config.json"):
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()

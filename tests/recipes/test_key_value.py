@@ -2,6 +2,7 @@
 """Training a key-value Memory Network over a small knowledge base, and asking it."""
 
 import dataclasses
+from functools import partial
 
 import jax
 import numpy as np
@@ -23,6 +24,7 @@ from memjax.recipes import (
 )
 from memjax.recipes.config import from_json, to_json
 from memjax.recipes.key_value import encode_key_values, look_up
+from tests.interrupted import killed
 
 TRIPLES = [
     triple
@@ -139,14 +141,7 @@ def test_a_run_is_kept_resumed_and_evaluated(tmp_path):
     config = dataclasses.replace(CONFIG, epochs=3, corpus=MetaQA(data=str(data)))
     whole = train_key_value(config, seeds=(0, 3), folder=tmp_path / "whole")
 
-    class Stopped(Exception):
-        pass
-
-    def stop(done, epochs, metrics):
-        raise Stopped
-
-    with pytest.raises(Stopped):
-        train_key_value(config, seeds=(0, 3), folder=tmp_path / "run", report=stop)
+    killed(partial(train_key_value, config, seeds=(0, 3)), tmp_path / "run")
     resumed = train_key_value(config, seeds=(0, 3), folder=tmp_path / "run", resume=True)
     for one, other in zip(jax.tree.leaves(whole.params), jax.tree.leaves(resumed.params), strict=True):
         np.testing.assert_array_equal(one, other)

@@ -2,6 +2,7 @@
 """Training over a small knowledge base, and asking it."""
 
 import dataclasses
+from functools import partial
 
 import jax
 import numpy as np
@@ -23,8 +24,9 @@ from memjax.recipes import (
 )
 from memjax.search import hashed
 from memjax.typing import NUM_SPECIAL
+from tests.interrupted import killed
 
-#: The command over a knowledge base (tests/cli) and the example of `KnowledgeBase` go the same way, and always run.
+#: The command over a knowledge base (tests/cli) goes the same way, and always runs.
 pytestmark = pytest.mark.thorough
 
 #: Films, of which film 3 has no genre: a dead end.
@@ -140,14 +142,7 @@ def test_a_run_is_kept_resumed_and_evaluated(tmp_path, graph):
     config = dataclasses.replace(CONFIG, epochs=2, corpus=MetaQA(data=str(data)))
     whole = train_knowledge(config, folder=tmp_path / "whole")
 
-    class Stopped(Exception):
-        pass
-
-    def stop(done, epochs, metrics):
-        raise Stopped
-
-    with pytest.raises(Stopped):
-        train_knowledge(config, folder=tmp_path / "run", report=stop)
+    killed(partial(train_knowledge, config), tmp_path / "run")
     resumed = train_knowledge(config, folder=tmp_path / "run", resume=True)
     for one, other in zip(jax.tree.leaves(whole.params), jax.tree.leaves(resumed.params), strict=True):
         np.testing.assert_array_equal(one, other)

@@ -2,11 +2,13 @@
 """Labels from a configuration: vectors of words, run folders, what is wrong is named."""
 
 import json
+from functools import partial
 
 import jax
 import numpy as np
 import pytest
 
+from memjax.cli.read import Line, labels
 from memjax.data import Vocabulary
 from memjax.errors import DataError, RunError
 from memjax.recipes import (
@@ -23,8 +25,9 @@ from memjax.recipes import (
 )
 from memjax.recipes.config import from_json, to_json
 from memjax.recipes.labelling import encode_texts
-from memjax.recipes.runs import create_run, open_run
+from memjax.recipes.runs import create_run
 from memjax.typing import NUM_SPECIAL, UNKNOWN
+from tests.interrupted import killed
 
 TREES = "(4 (2 a) (4 gem))\n(0 (2 a) (0 bore))\n(4 (4 superb) (2 .))\n(0 (0 dull) (2 .))\n(2 (2 a) (2 film))\n"
 
@@ -77,19 +80,18 @@ def test_a_run_is_trained_kept_and_used(tmp_path, corpora):
     assert [label.name for label in said[:2]] == ["positive", "negative"] and said[3].unknown == ("zzz",)
     assert all(abs(sum(label.probabilities.values()) - 1) < 1e-5 for label in said)
     assert labeller.label([]) == []
+    printed = labels(labeller, [Line("-", 1, "A gem."), Line("-", 4, "dull")], False)
+    assert list(printed) == ["positive  A gem.", "", "", "negative  dull"], "a line for a line"
     with pytest.raises(ValueError, match="seed_index: expected 0 to 0, got 1"):
         Labeller(load_labeller(tmp_path / "run"), 1)
 
 
 @pytest.mark.thorough
-def test_a_run_goes_on_to_the_same_bits(tmp_path, monkeypatch):
-    monkeypatch.setattr("memjax.recipes.fit.SAVE_SECONDS", -1)
+def test_a_run_goes_on_to_the_same_bits(tmp_path):
     config = sentiment(tuning="scaled_first", epochs=3)
     whole = train_labeller(config, seeds=(0, 1), folder=tmp_path / "whole")
     assert not np.array_equal(*whole.params["embedding"]["table"]), "words without a vector have one of each seed"
-    with pytest.raises(KeyboardInterrupt):
-        train_labeller(config, seeds=(0, 1), folder=tmp_path / "stopped", report=_stop_in_epoch_2)
-    assert open_run(tmp_path / "stopped").checkpoints(read_only=True).step, "it has something to go on from"
+    killed(partial(train_labeller, config, seeds=(0, 1)), tmp_path / "stopped")
     stopped = train_labeller(config, seeds=(0, 1), folder=tmp_path / "stopped", resume=True)
     for one, other in zip(jax.tree.leaves(whole.params), jax.tree.leaves(stopped.params), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -101,11 +103,6 @@ def test_vectors_that_do_not_fit_cost_no_run(tmp_path):
     with pytest.raises(ValueError, match="features: expected 4, the numbers of each vector"):
         train_labeller(sentiment(tuning="frozen", features=5), folder=tmp_path / "run")
     assert not (tmp_path / "run").exists()
-
-
-def _stop_in_epoch_2(done, epochs, metrics):
-    if done > 1:
-        raise KeyboardInterrupt
 
 
 @pytest.mark.thorough

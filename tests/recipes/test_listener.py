@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Streams of words from the recipe's side: trained, kept, listened to."""
 
-import contextlib
 import dataclasses
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,13 +10,10 @@ import pytest
 from memjax.data.streams import cut
 from memjax.errors import RunError
 from memjax.recipes import Answerer, AnsweringConfig, Listener, Simulation, evaluate, load, train
+from tests.interrupted import killed
 
 WORLD = Simulation(difficulty=1, objects=False, num_statements=120, num_questions=60, window=32, stream=True)
 CONFIG = AnsweringConfig(corpus=WORLD, features=8, batch_size=8, epochs=6)
-
-
-class Killed(Exception):
-    """Stands for a kill inside this process."""
 
 
 @pytest.fixture(scope="module")
@@ -24,11 +21,7 @@ def run(tmp_path_factory):
     """A run folder that was stopped and resumed, and its model."""
     folder = tmp_path_factory.mktemp("runs") / "stream"
 
-    def die(done, epochs, metrics):
-        raise Killed
-
-    with contextlib.suppress(Killed):
-        train(CONFIG, folder=folder, report=die)
+    killed(partial(train, CONFIG), folder)
     return folder, train(CONFIG, folder=folder, resume=True)
 
 
@@ -93,6 +86,8 @@ def test_statements_and_streams_are_not_mixed_up(run):
     told = train(dataclasses.replace(CONFIG, corpus=dataclasses.replace(WORLD, stream=False), epochs=1))
     with pytest.raises(ValueError, match="trained: expected a model of a stream of words, got one of statements"):
         Listener(told)
+    with pytest.raises(ValueError, match="trained: expected a model of a stream of words, got one of statements"):
+        Listener(object())  # an end-to-end model knows nothing of segmenters
     with pytest.raises(ValueError, match="examples: expected statements told one by one, got a stream"):
         told.evaluate(WORLD.examples("test"))
     answerer = Answerer(run[1])  # statements may be told whole

@@ -68,6 +68,8 @@ def test_new_words_have_ids_of_their_own_and_are_forgotten():
         ({"unseen": 1.0}, "unseen: expected a probability of at least 0 and below 1, got 1.0"),
         ({"ngrams": 0}, "ngrams: expected an integer of at least 1, got 0"),
         ({"ngrams": 3, "unseen": 0.1}, "ngrams: expected 1 with unseen words or a multilinear map"),
+        ({"corpus": Simulation(stream=True), "unseen": 0.1}, "unseen, variables: expected none of them for a stream"),
+        ({"corpus": Simulation(stream=True), "ngrams": 2}, "unseen, variables: expected none of them for a stream"),
         ({"ngrams": 2, "form": "multilinear"}, "ngrams: expected 1 with unseen words or a multilinear map"),
     ],
 )

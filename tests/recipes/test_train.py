@@ -199,6 +199,14 @@ def test_stopped_before_the_first_checkpoint_starts_from_the_beginning(tmp_path,
     assert_same_run(folder, reference)
 
 
+def test_a_run_whose_loss_is_no_number_stops_and_saves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(fit_module, "SAVE_SECONDS", 0)
+    folder = tmp_path / "run"
+    with pytest.raises(RunError, match="epoch 1: expected a finite loss, got .* lower --learning-rate"):
+        train(dataclasses.replace(CONFIG, learning_rate=1e38), folder=folder)
+    assert saved_steps(folder) == []
+
+
 def test_what_a_kill_leaves_half_written_does_no_harm(tmp_path, reference, monkeypatch):
     monkeypatch.setattr(fit_module, "SAVE_SECONDS", 0)
     folder = tmp_path / "run"
