@@ -146,20 +146,19 @@ def build_peers(
     kinds = [(form, False) for form in EAGER] + [(form, True) for form in COMPILED if compiled]
     for seeds, mine in ours.items():
         indices = np.stack([rng.choice(len(stories), BATCH, replace=False) for _ in range(seeds)])
-        trial = Torch(torch, device, laid_out, mine.weights, seeds, "words", False, threads)
-        trial.restart()
-        chosen = faster_threads(trial, threads)
-        print(f"torch trains {seeds} seeds with {chosen} of {threads} threads")
         for form, compile_it in kinds:
             name = f"torch {'compiled' if compile_it else 'eager'}, {form}"
             try:
-                peer = Torch(torch, device, laid_out, mine.weights, seeds, form, compile_it, chosen)
+                peer = Torch(torch, device, laid_out, mine.weights, seeds, form, compile_it, threads)
             except Exception as error:  # The compiler wants a toolchain, which fails in many ways.
                 if not compile_it:
                     raise
                 _harness.skipped(name, error)
                 continue
             check_agreement(name, mine, peer, indices if seeds > 1 else indices[0])
+            peer.restart()
+            peer.threads = faster_threads(peer, threads)
+            print(f"{name}: {seeds} seeds with {peer.threads} of {threads} threads")
             peers[name, seeds] = peer
     return peers
 

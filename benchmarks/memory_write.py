@@ -61,10 +61,13 @@ def measure(write: Callable[..., mm.Memory], sizes: list[int], writes: int, repe
     """Times one kind of write at all sizes, in turn; returns (compile seconds, call, device) of each size."""
     rng = np.random.default_rng(seed)
     spec = jax.ShapeDtypeStruct((FEATURES,), jnp.float32)
-    pair = (jnp.ones(FEATURES), jnp.ones(FEATURES))
+    keys = np.ones((writes, FEATURES), np.float32)
+    keys[:, 0] = rng.integers(0, min(sizes), writes)  # what `hashed_slot` goes by
+    keys, value = jnp.asarray(keys), jnp.ones(FEATURES)
+    rows = list(keys)
 
-    def many(memory: mm.Memory, key: jax.Array, value: jax.Array) -> mm.Memory:
-        return jax.lax.fori_loop(0, writes, lambda _, memory: write(memory, key, value), memory)
+    def many(memory: mm.Memory, keys: jax.Array, value: jax.Array) -> mm.Memory:
+        return jax.lax.fori_loop(0, writes, lambda i, memory: write(memory, keys[i], value), memory)
 
     # Every slot empty but for what the run writes, in arrays that are in memory already.
     def restart(memory: mm.Memory, start: jax.Array) -> mm.Memory:
@@ -76,19 +79,19 @@ def measure(write: Callable[..., mm.Memory], sizes: list[int], writes: int, repe
     for size in sizes:
         memory = mm.empty(size, spec, spec)
         memories[size] = memory.replace(keys=jnp.ones_like(memory.keys), values=jnp.ones_like(memory.values))
-        step, compile_seconds[size] = _harness.compiled(write, memory, *pair, donate=[0])
-        loop, _ = _harness.compiled(many, memory, *pair, donate=[0])
+        step, compile_seconds[size] = _harness.compiled(write, memory, rows[0], value, donate=[0])
+        loop, _ = _harness.compiled(many, memory, keys, value, donate=[0])
         del memory
 
         def calls(size: int = size, step: Any = step) -> mm.Memory:
             memory = memories[size]
-            for _ in range(writes):
-                memory = step(memory, *pair)
+            for key in rows:
+                memory = step(memory, key, value)
             memories[size] = memory
             return memory
 
         def on_device(size: int = size, loop: Any = loop) -> mm.Memory:
-            memories[size] = loop(memories[size], *pair)
+            memories[size] = loop(memories[size], keys, value)
             return memories[size]
 
         cases[size, "call"], cases[size, "device"] = calls, on_device
