@@ -17,13 +17,14 @@ from experiments import _reading, common
 from memjax.recipes import MODERN_LANGUAGE, LanguageConfig, PennTreebank, progress, train_language_model
 
 #: The paper's perplexities.
-PAPER = {"LSTM": 115, "LSTMN": 108, "LSTMN, 3 layers": 102}
+PAPER = {"LSTM": 115, "LSTMN": 108, "LSTMN, 3 layers": 102, "LSTMN, 3 layers, skip connections": 102}
 
 _PAPER = LanguageConfig()
 MODELS = {
     "LSTM": dataclasses.replace(_PAPER, core="lstm"),
     "LSTMN": _PAPER,
     "LSTMN, 3 layers": dataclasses.replace(_PAPER, num_layers=3),
+    "LSTMN, 3 layers, skip connections": dataclasses.replace(_PAPER, num_layers=3, skip_connections=True),
     "LSTM, carried": dataclasses.replace(_PAPER, core="lstm", tape="carried"),
     "LSTMN, carried": dataclasses.replace(_PAPER, tape="carried"),
     "LSTM, modern": dataclasses.replace(MODERN_LANGUAGE, core="lstm", span=0),

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What models that read sequences share: the choice of a core, dropout, the average of words, a classifier."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -28,12 +28,19 @@ def make_core(
     span: int | None,
     param_dtype: DTypeLike,
     rngs: nnx.Rngs,
+    skip_connections: bool = False,
 ) -> LSTM | LSTMN:
     """Makes a core; raises `ValueError` if there is none of that name."""
     _checks.one_of("core", core, CORES)
+    options: dict[str, Any] = {
+        "num_layers": num_layers,
+        "skip_connections": skip_connections,
+        "param_dtype": param_dtype,
+        "rngs": rngs,
+    }
     if core == "lstm":
-        return LSTM(in_features, hidden_features, num_layers=num_layers, param_dtype=param_dtype, rngs=rngs)
-    return LSTMN(in_features, hidden_features, num_layers=num_layers, span=span, param_dtype=param_dtype, rngs=rngs)
+        return LSTM(in_features, hidden_features, **options)
+    return LSTMN(in_features, hidden_features, span=span, **options)
 
 
 def make_language_core(
@@ -42,13 +49,16 @@ def make_language_core(
     hidden_features: int,
     num_layers: int,
     span: int | None,
+    skip_connections: bool,
     param_dtype: DTypeLike,
     rngs: nnx.Rngs,
 ) -> LSTM | LSTMN | SoftMemory:
     """As `make_core`; for `"memn2n"` layers are hops, and a span is needed."""
     _checks.one_of("core", core, LANGUAGE_CORES)
     if core != "memn2n":
-        return make_core(core, in_features, hidden_features, num_layers, span, param_dtype, rngs)
+        return make_core(core, in_features, hidden_features, num_layers, span, param_dtype, rngs, skip_connections)
+    if skip_connections:
+        raise ValueError("skip_connections: expected False for core 'memn2n', got True")
     if span is None:
         raise ValueError("span: expected the number of words that core 'memn2n' remembers, got None")
     return SoftMemory(in_features, hidden_features, hops=num_layers, slots=span, param_dtype=param_dtype, rngs=rngs)

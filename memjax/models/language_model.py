@@ -27,6 +27,7 @@ class LanguageModel(nnx.Module):
         core: `"lstmn"` or `"lstm"`; or `"memn2n"`, an end-to-end memory of the latest words, for which D is 2 H.
         num_layers: L; hops of `"memn2n"`.
         span: how many slots back an LSTMN sees; None for all. The words that `"memn2n"` remembers.
+        skip_connections: upper layers of an LSTM or LSTMN are fed the embeddings, too.
         tied: the scores of the words are products with their embeddings; where H is not D, h is projected to D first.
         dropout: of embeddings, and of what goes from the core to the scores; a mask for each step.
         word_dropout: of whole words' embeddings.
@@ -58,6 +59,7 @@ class LanguageModel(nnx.Module):
         core: LanguageCore = "lstmn",
         num_layers: int = 1,
         span: int | None = None,
+        skip_connections: bool = False,
         tied: bool = False,
         dropout: float = 0.0,
         word_dropout: float = 0.0,
@@ -68,7 +70,9 @@ class LanguageModel(nnx.Module):
         check_rate("word_dropout", word_dropout)
         self.num_words, self.dropout, self.word_dropout = num_words, dropout, word_dropout
         self.embedding = Embedding(num_words, features, param_dtype=param_dtype, rngs=rngs)
-        self.core = make_language_core(core, features, hidden_features, num_layers, span, param_dtype, rngs)
+        self.core = make_language_core(
+            core, features, hidden_features, num_layers, span, skip_connections, param_dtype, rngs
+        )
         project = tied and hidden_features != features
         self.projection = (
             _weights.matrix(rngs, hidden_features, features, _weights.default_init, param_dtype)

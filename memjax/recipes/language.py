@@ -83,6 +83,7 @@ def _model(config: LanguageConfig, num_words: int, key: Array) -> LanguageModel:
         core=config.core,
         num_layers=config.num_layers,
         span=_span(config),
+        skip_connections=config.skip_connections,
         tied=config.tied,
         dropout=config.dropout,
         word_dropout=config.word_dropout,

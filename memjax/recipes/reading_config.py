@@ -41,6 +41,8 @@ class LanguageConfig:
     """Words of a window, where the tape is carried."""
     span: int = 0
     """Slots back that an LSTMN sees; 0 for all of the sentence, or for as many as a window has words."""
+    skip_connections: bool = False
+    """Upper layers are fed the embeddings of words, too: without, several layers begin slowly."""
     tied: bool = False
     """The scores of words are products with their embeddings."""
     dropout: float = 0.0
@@ -93,6 +95,8 @@ class LanguageConfig:
         if self.weight_decay and self.optimizer == "sgd":
             raise ValueError("weight_decay: expected 0 with optimizer 'sgd', which has none here; take 'adam'")
         _check_span(self.core, self.span)
+        if self.skip_connections and (self.num_layers == 1 or self.core == "memn2n"):
+            raise ValueError("skip_connections: expected False for a single layer and for core 'memn2n', got True")
         if self.window != type(self).window and self.tape == "sentence":
             raise ValueError(f"window: expected no other with tape 'sentence', got {self.window}; take tape 'carried'")
         if self.core == "memn2n" and self.features != 2 * self.hidden_features:

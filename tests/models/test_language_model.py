@@ -28,7 +28,9 @@ def make(**options):
 
 @pytest.mark.parametrize(("core", "span"), [("lstm", None), ("lstmn", None), ("lstmn", 2)])
 def test_word_by_word_is_all_at_once(core, span):
-    model = make(core=core, span=span)
+    layers = {"num_layers": 2, "skip_connections": True} if span else {}
+    model = make(core=core, span=span, **layers)
+    assert [layer.gates_input.shape[0] for layer in model.core.layers] == [D, H + D][: len(model.core.layers)]
     state, found = model.start(2, 4), []
     step = jax.jit(model.step)
     for tokens in TOKENS.T:

@@ -135,6 +135,14 @@ def test_bad_input_is_said(text, tmp_path):
         LanguageConfig(tape="caried")
     with pytest.raises(ValueError, match="decay: expected a number above 0, got 0"):
         LanguageConfig(decay=0)
+    with pytest.raises(ValueError, match="skip_connections: expected False for a single layer"):
+        LanguageConfig(skip_connections=True)
+    with pytest.raises(ValueError, match="span: expected 0 with core 'lstm', which has no slots, got 3"):
+        LanguageConfig(core="lstm", span=3)
+    with pytest.raises(ValueError, match="weight_decay: expected 0 with optimizer 'sgd'"):
+        LanguageConfig(weight_decay=0.1)
+    with pytest.raises(ValueError, match="window: expected no other with tape 'sentence', got 7"):
+        LanguageConfig(window=7)
     create_run(tmp_path / "other", AnsweringConfig(), (0,), make_vocabulary())
     with pytest.raises(RunError, match="expected the run of a language model, found one of AnsweringConfig"):
         load_language_model(tmp_path / "other")
