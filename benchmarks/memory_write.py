@@ -61,10 +61,9 @@ def measure(write: Callable[..., mm.Memory], sizes: list[int], writes: int, repe
     """Times one kind of write at all sizes, in turn; returns (compile seconds, call, device) of each size."""
     rng = np.random.default_rng(seed)
     spec = jax.ShapeDtypeStruct((FEATURES,), jnp.float32)
-    keys = np.ones((writes, FEATURES), np.float32)
-    keys[:, 0] = rng.integers(0, min(sizes), writes)  # what `hashed_slot` goes by
-    keys, value = jnp.asarray(keys), jnp.ones(FEATURES)
-    rows = list(keys)
+    keys = {size: jnp.ones((writes, FEATURES)) for size in sizes}
+    rows = {size: list(keys[size]) for size in sizes}
+    value = jnp.ones(FEATURES)
 
     def many(memory: mm.Memory, keys: jax.Array, value: jax.Array) -> mm.Memory:
         return jax.lax.fori_loop(0, writes, lambda i, memory: write(memory, keys[i], value), memory)
@@ -79,28 +78,31 @@ def measure(write: Callable[..., mm.Memory], sizes: list[int], writes: int, repe
     for size in sizes:
         memory = mm.empty(size, spec, spec)
         memories[size] = memory.replace(keys=jnp.ones_like(memory.keys), values=jnp.ones_like(memory.values))
-        step, compile_seconds[size] = _harness.compiled(write, memory, rows[0], value, donate=[0])
-        loop, _ = _harness.compiled(many, memory, keys, value, donate=[0])
+        step, compile_seconds[size] = _harness.compiled(write, memory, rows[size][0], value, donate=[0])
+        loop, _ = _harness.compiled(many, memory, keys[size], value, donate=[0])
         del memory
 
         def calls(size: int = size, step: Any = step) -> mm.Memory:
             memory = memories[size]
-            for key in rows:
+            for key in rows[size]:
                 memory = step(memory, key, value)
             memories[size] = memory
             return memory
 
         def on_device(size: int = size, loop: Any = loop) -> mm.Memory:
-            memories[size] = loop(memories[size], keys, value)
+            memories[size] = loop(memories[size], keys[size], value)
             return memories[size]
 
         cases[size, "call"], cases[size, "device"] = calls, on_device
 
-    def before(name: tuple[int, str]) -> mm.Memory:
+    def before(name: tuple[int, str]) -> Any:
         size, _ = name
         start = jnp.int32(rng.integers(0, size - writes + 1))
         memories[size] = restart(memories[size], start)
-        return memories[size]
+        # What `hashed_slot` goes by: buckets drawn anew from all of them.
+        keys[size] = jnp.ones((writes, FEATURES)).at[:, 0].set(rng.integers(0, size, writes))
+        rows[size] = list(keys[size])
+        return memories[size], rows[size]
 
     times = _harness.interleaved(cases, repeats, before=before)
     one = {name: _harness.Timing(*(x / writes for x in timing[:3]), timing.repeats) for name, timing in times.items()}

@@ -14,8 +14,11 @@ class Killed(Exception):
     """Stands for a kill inside this process."""
 
 
-def killed(train: Callable[..., Any], folder: pathlib.Path, epochs: int = 1) -> None:
-    """Runs `train(folder=.., report=..)`, which saves after each epoch, and kills it when so many are done."""
+def killed(train: Callable[..., Any], folder: pathlib.Path, epochs: float = 1) -> None:
+    """Runs `train(folder=.., report=..)`, which saves after each epoch, and kills it when so many are done.
+
+    Part of an epoch, as in 1.1, is inside the next one, where a recipe reports from there.
+    """
 
     def die(done, total, metrics):
         if done >= epochs:

@@ -35,7 +35,7 @@ class LanguageModel(nnx.Module):
         rngs: random keys.
 
     Raises:
-        ValueError: if a size is below 1, a rate is not in [0, 1), or there is no such core.
+        ValueError: if a size is below 1, a rate is not in [0, 1), there is no such core, or it has no skip connections.
 
     Example:
         >>> model = LanguageModel(6, 4, 8, rngs=nnx.Rngs(0))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A bar with the time left, for whatever takes more than a few seconds."""
+"""A bar or lines with the time left, for whatever takes more than a few seconds."""
 
 import contextlib
 import datetime

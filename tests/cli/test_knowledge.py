@@ -33,7 +33,9 @@ def test_a_knowledge_base_is_trained_evaluated_and_asked(tmp_path, capsys, monke
     data, folder = ("--data", str(tmp_path / "data")), str(tmp_path / "run")
     flags = ("--epochs", "10", "--features", "8", "--batch-size", "2", "--valid-part", "0.2")
     assert main(["train", "metaqa", "--run-folder", folder, *flags, *data]) == 0
-    assert "valid: " in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "valid: " in said.out and f"ask {folder} --data {data[1]}" in said.out
+    assert "10/10 epochs, loss" in said.err
     assert main(["evaluate", folder, *data]) == 0
     assert capsys.readouterr().out.startswith("test: ")
     monkeypatch.setattr("sys.stdin", io.StringIO("who directed Film 3?\n\n?\n"))

@@ -105,6 +105,8 @@ def test_the_loss_in_blocks_is_the_loss():
         for states, words in ((hidden, targets), (nothing, np.where(weights == 0, -100, targets)))
     ]
     jax.tree.map(np.testing.assert_array_equal, *grads)
+    masked = np.where(np.arange(9) == 0, -np.inf, bias).astype(np.float32)  # padding is never the next word
+    assert np.isfinite(word_loss(hidden, kernel, masked, np.where(weights == 0, 0, targets.clip(1)), weights))
     with jax.enable_x64(True):  # weights of another dtype
         wide = jax.grad(word_loss)(hidden, kernel, bias, targets, weights.astype(np.float64))
     np.testing.assert_allclose(wide, grads[0][1][0], rtol=1e-5, atol=1e-6)

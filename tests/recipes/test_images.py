@@ -57,6 +57,8 @@ def run(tmp_path_factory):
 def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path):
     whole = train_images(STATE, folder=tmp_path / "whole")
     killed(partial(train_images, STATE), tmp_path / "cut")
+    (line,) = (tmp_path / "cut" / "metrics.jsonl").read_text().splitlines()
+    assert {"loss", "relational", "single"} <= set(json.loads(line))
     resumed = train_images(STATE, folder=tmp_path / "cut", resume=True)
     for one, other in zip(jax.tree.leaves(whole.params), jax.tree.leaves(resumed.params), strict=True):
         np.testing.assert_array_equal(one, other)

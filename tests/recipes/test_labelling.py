@@ -91,7 +91,7 @@ def test_a_run_goes_on_to_the_same_bits(tmp_path):
     config = sentiment(tuning="scaled_first", epochs=3)
     whole = train_labeller(config, seeds=(0, 1), folder=tmp_path / "whole")
     assert not np.array_equal(*whole.params["embedding"]["table"]), "words without a vector have one of each seed"
-    killed(partial(train_labeller, config, seeds=(0, 1)), tmp_path / "stopped")
+    killed(partial(train_labeller, config, seeds=(0, 1)), tmp_path / "stopped", epochs=1.1)
     stopped = train_labeller(config, seeds=(0, 1), folder=tmp_path / "stopped", resume=True)
     for one, other in zip(jax.tree.leaves(whole.params), jax.tree.leaves(stopped.params), strict=True):
         np.testing.assert_array_equal(one, other)

@@ -62,13 +62,8 @@ def test_each_device_scores_its_own_words():
     whole, data = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, DATA)
     rng = np.random.default_rng(2)
     draw = lambda *shape: jnp.asarray(rng.standard_normal(shape), jnp.float32)  # noqa: E731
-    args = (
-        draw(120, 6),
-        draw(6, 50),
-        draw(50),
-        jnp.asarray(rng.integers(0, 50, 120)),
-        jnp.abs(draw(120)),
-    )  # no full blocks
+    targets = jnp.asarray(rng.integers(0, 50, 120))  # no full blocks
+    args = (draw(120, 6), draw(6, 50), draw(50), targets, jnp.abs(draw(120)))
     divided = jax.device_put(args, (data, whole, whole, data, data))
     run = jax.jit(jax.value_and_grad(lambda *args: word_loss(*args, block=32), argnums=(0, 1, 2)))
     got = run(*divided)
