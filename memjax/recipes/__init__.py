@@ -55,6 +55,7 @@ from memjax.recipes.observer import Observer, Sight
 from memjax.recipes.progress import progress
 from memjax.recipes.reader import Reader, ScoredWords
 from memjax.recipes.reading_config import (
+    MEMN2N_LANGUAGE,
     MODERN_INFERENCE,
     MODERN_LANGUAGE,
     MODERN_SENTIMENT,
@@ -138,6 +139,7 @@ __all__ = [
     "load_language_model",
     "train_language_model",
     "MODERN_INFERENCE",
+    "MEMN2N_LANGUAGE",
     "MODERN_LANGUAGE",
     "MODERN_SENTIMENT",
     "LanguageConfig",
