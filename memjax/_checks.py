@@ -48,10 +48,10 @@ def one_of(name: str, value: Any, choices: Iterable[Any]) -> None:
 def rank(name: str, array: Any, expected: int, axes: str) -> None:
     """Raises `ValueError` unless `array` has `expected` axes, described by `axes` (as `[N, D]`)."""
     if jnp.ndim(array) != expected:
-        raise ValueError(
-            f"{name}: expected {expected} axes {axes}, got shape {jnp.shape(array)}; "
-            "memjax functions take one item, lift them over a batch with jax.vmap"
-        )
+        more = "this takes one item, lift it over a batch with jax.vmap"
+        fewer = "of a single item, make a batch of one with array[None]"
+        advice = more if jnp.ndim(array) > expected else fewer
+        raise ValueError(f"{name}: expected {expected} axes {axes}, got shape {jnp.shape(array)}; {advice}")
 
 
 def leading_size(name: str, tree: PyTree) -> int:

@@ -101,6 +101,10 @@ def test_bad_input_is_named():
         read(query, memory, where=jnp.ones(2, bool))
     with pytest.raises(ValueError, match=r"where: expected shape \(3,\), one for each score, got \(2,\)"):
         addressing.weigh_softmax(jnp.ones(3), jnp.ones(2, bool))
+    with pytest.raises(
+        ValueError, match="memory.values: expected floats, got dtype int32; embed them"
+    ):
+        read(query, memory.replace(values=jnp.zeros(N, jnp.int32)))
 
 
 def test_what_many_slots_share_is_summed_in_float32():

@@ -104,6 +104,9 @@ def read_values(weights: Array, memory: Memory, hop: int) -> PyTree:
     Returns:
         The values' pytree, without the slots.
 
+    Raises:
+        ValueError: if values are no floats.
+
     Example:
         >>> from memjax.memory import empty
         >>> memory = empty(2, jnp.zeros(1), jnp.zeros(1)).replace(values=jnp.array([[2.0], [4.0]]))
@@ -112,6 +115,8 @@ def read_values(weights: Array, memory: Memory, hop: int) -> PyTree:
 
     Reference: Sukhbaatar et al. 2015, equation 2.
     """
+    for leaf in jax.tree.leaves(memory.values):  # weights below 1 would all be 0 among integers
+        _checks.floats("memory.values", leaf, "embed them, or pass a read_fn that does")
     return jax.tree.map(lambda leaf: jnp.tensordot(weights.astype(leaf.dtype), leaf, axes=1), memory.values)
 
 

@@ -23,7 +23,8 @@ class Index:
 
     A posting whose time is not that of its slot is stale: the slot was written over or forgotten, and it is skipped.
     The tail is searched beside the base, and merged into it when it is full, where stale postings are left out, so
-    a base of N x S postings holds all that are alive.
+    a base of N x S postings holds all that are alive. Words that change in place, by `memjax.memory.generalize`, ask
+    for a new index: their slots' times stay.
 
     Attributes:
         buckets: the bucket of each token id; -1 for none.
@@ -226,10 +227,11 @@ def write(
         got: Any = jax.tree.map(jnp.shape, words)
         raise ValueError(f"words: expected token ids [{num_words}], as the index was made for, got {got}; pass words=")
     _checks.slot_indices("words", words)
+    index = jax.tree.map(jnp.asarray, index)  # a restored one may hold NumPy arrays
     slot = choose_slot(slot_fn, memory, key)
     stored = jnp.asarray(where, bool) & (slot < memory.num_slots)
     written = memory_lib.write(memory, key, value, lambda memory, key: slot, where)
-    full = index.tail_count == index.tail_slots.shape[0]
+    full = stored & (index.tail_count == index.tail_slots.shape[0])
     # A loop of one turn or none: the branches of `lax.cond` would copy the base at every write.
     base, _ = lax.while_loop(
         lambda carry: carry[1], lambda carry: (merge(written, carry[0]), jnp.bool_(False)), (index, full)
@@ -252,7 +254,8 @@ def merge(memory: Memory, index: Index) -> Index:
         index: of this memory.
 
     Returns:
-        An index with an empty tail that finds the same slots.
+        An index with an empty tail that finds the same slots, but where `max_bucket` of `memjax.search.hashed` counts
+        postings that were in the tail.
 
     Example:
         >>> from memjax.hashing import word_buckets
@@ -262,13 +265,14 @@ def merge(memory: Memory, index: Index) -> Index:
         >>> index.offsets.tolist(), int(index.tail_count)
         ([0, 1, 1, 1, 2, 2, 2, 2], 0)
     """
+    index, times = jax.tree.map(jnp.asarray, (index, memory.times))  # restored ones may hold NumPy arrays
     size, num_buckets = index.slots.shape[0], index.offsets.shape[0] - 1
     recent, num_words = index.tail_buckets.shape
     place = jnp.arange(size, dtype=jnp.int32)
-    alive = (place < index.offsets[-1]) & (memory.times.at[index.slots].get(mode="clip") == index.times)
+    alive = (place < index.offsets[-1]) & (times.at[index.slots].get(mode="clip") == index.times)
     before = jnp.pad(jnp.cumsum(alive, dtype=jnp.int32), (1, 0))  # of the base, alive
     kept = before[index.offsets]  # [C + 1]
-    held = (index.tail_times >= 0) & (memory.times.at[index.tail_slots].get(mode="clip") == index.tail_times)
+    held = (index.tail_times >= 0) & (times.at[index.tail_slots].get(mode="clip") == index.tail_times)
     buckets = jnp.where(held[:, None], index.tail_buckets, -1).reshape(-1)
     buckets = jnp.where(buckets >= 0, buckets, num_buckets)  # last in order, and beyond every offset
     order = jnp.argsort(buckets, stable=True)

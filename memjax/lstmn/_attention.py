@@ -14,8 +14,8 @@ import jax.numpy as jnp
 
 from memjax.typing import Array
 
-# exp(2 * 21.5) twice is below the largest float32. Beyond, tanh is 1 up to rounding, unless key and query are both
-# larger than this and of opposite signs.
+# exp(2 * 21.5) twice is below the largest float32. Beyond, tanh is 1 up to rounding, unless key and query are of
+# opposite signs.
 _LIMIT = 21.5
 _MASKED = -1e30
 

@@ -66,7 +66,8 @@ def tape_scan(
 
     Reference: Cheng et al. 2016, equations 4 to 9.
     Departs from the paper: biases, where the weights have them; the first step reads zeros (an initial tape with one
-    slot of zeros is the zero slot of the released code); `span` bounds the tape, where the paper leaves the bound open.
+    slot of zeros is the zero slot of the released code); `span` bounds the tape, where the paper leaves the bound open;
+    projected keys and queries count as 21.5 where they are larger (-21.5, smaller).
     """
     batch, count, lengths = _checks.sequences("inputs", inputs, weights.gates_input.shape[0], lengths)
     features = weights.gates_read.shape[0]

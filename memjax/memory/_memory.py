@@ -97,8 +97,9 @@ def remap_outside(slots: Array, num_slots: int) -> Array:
 
     A scatter at -1 would write the last slot.
     """
-    slots = jnp.asarray(slots).astype(jnp.int32)
-    return jnp.where((slots >= 0) & (slots < num_slots), slots, num_slots)
+    slots = jnp.asarray(slots)
+    wide = slots.astype(jnp.promote_types(slots.dtype, jnp.int32))
+    return jnp.where((wide >= 0) & (wide < num_slots), slots.astype(jnp.int32), num_slots)
 
 
 def gather(memory: Memory, slots: Array) -> Memory:
@@ -162,7 +163,8 @@ def map_keys(memory: Memory, fn: Callable[[PyTree], PyTree]) -> Memory:
             `jax.vmap`. It also sees the zero keys of empty slots, and must be finite there, gradient included.
 
     Returns:
-        The memory with the keys `fn(key)`, and zero keys in empty slots, whatever `fn` makes of zeros.
+        The memory with the keys `fn(key)`, and zero keys in empty slots, whatever `fn` makes of zeros. All but its keys
+        are the arrays of `memory`: to donate one of the two and keep the other, `jax.tree.map(jnp.copy, ..)` it first.
 
     Raises:
         ValueError: if `memory` is a batch of memories.

@@ -187,7 +187,8 @@ def generalize(
     """Updates every memory given new input: the full G, m_i = G(m_i, I(x), m) for all i.
 
     It revises what is stored and stores nothing new, so times, usage and `count` stay, and empty slots stay empty:
-    call `write` for the input itself. Costs O(N).
+    call `write` for the input itself. Costs O(N). An index of `memjax.hashing` does not notice that keys changed, since
+    times stay: build it again.
 
     Args:
         memory: m, N slots.

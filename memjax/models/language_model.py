@@ -47,7 +47,8 @@ class LanguageModel(nnx.Module):
 
     Reference: Cheng et al. 2016, section 5.1; Sukhbaatar et al. 2015, section 5, for `"memn2n"`; dropout as in Zaremba
     et al. 2014, "Recurrent Neural Network Regularization", section 3.2.
-    Departs from the papers: biases and initial weights, which they do not state; `tied` and dropout are not in them.
+    Departs from the papers: biases and initial weights, which Cheng et al. do not state (Sukhbaatar et al. draw all
+    from N(0, 0.05^2), as here those of the hops alone are); `tied` and dropout are not in them.
     """
 
     def __init__(

@@ -137,7 +137,8 @@ class MemN2N(nnx.Module):
             Scores of the words, and the weights of each slot at each hop.
         """
         rows = jnp.arange(memory.num_slots, dtype=jnp.int32)
-        ages = jnp.where(memory.times >= 0, memory.count - 1 - memory.times, 0)
+        younger = jnp.argsort(jnp.argsort(-memory.times)).astype(jnp.int32)
+        ages = jnp.where(memory.times >= 0, younger, 0)  # not from the count: writes may have been dropped
         found = memory.replace(keys={"row": rows, "age": ages}, values={"row": rows, "age": ages})  # type: ignore[attr-defined]
         return self.read(self.bags(question), found, memory.keys, linear)
 

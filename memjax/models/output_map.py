@@ -217,7 +217,9 @@ class OutputMap(nnx.Module):
 
         def score(query: dict[str, Array], key: dict[str, Array]) -> Array:
             inner = inner_product(query["vector"], key["candidate"])
-            return inner + query["exact"][key["words"]].sum() if self.matches_words else inner
+            if not self.matches_words:
+                return inner
+            return inner + query["exact"].at[key["words"]].get(mode="fill", fill_value=0).sum()
 
         def search_one(query: dict[str, Array], memory: Memory, where: Array | None) -> Hits:
             assert search is not None

@@ -51,7 +51,7 @@ class Embedding(nnx.Module):
         """Looks words up.
 
         Args:
-            tokens: token ids, int of any shape `[...]`.
+            tokens: token ids, int of any shape `[...]`. Ids of no word of this vocabulary mean nothing.
 
         Returns:
             `[..., D]`.

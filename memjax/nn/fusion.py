@@ -216,6 +216,7 @@ class ShallowFusion(nnx.Module):
             ValueError: if a shape or dtype does not fit.
         """
         _stack.check_pair(self.encoder.layers[0].in_features, source, target, source_lengths, target_lengths)
+        target = lstmn.keep(target, target_lengths)  # what is read of the source is projected from all of it
         decoder = self.encoder if self.decoder is None else self.decoder
         encoded = self.encoder.all_steps(source, source_lengths)
         tapes = _start(self.decoder_start, encoded, source_lengths)
@@ -344,6 +345,7 @@ class DeepFusion(nnx.Module):
             ValueError: if a shape or dtype does not fit.
         """
         _stack.check_pair(self.encoder.layers[0].in_features, source, target, source_lengths, target_lengths)
+        target = lstmn.keep(target, target_lengths)  # what is read of the source is projected from all of it
         decoder = self.encoder if self.decoder is None else self.decoder
         encoded = self.encoder.all_steps(source, source_lengths)
         tapes = _start(self.decoder_start, encoded, source_lengths)

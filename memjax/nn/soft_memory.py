@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx, struct
 from jax.typing import DTypeLike
 
-from memjax import _checks
+from memjax import _checks, lstmn
 from memjax.addressing import row_hops
 from memjax.memory import Memory
 from memjax.nn import _weights
@@ -136,6 +136,7 @@ class SoftMemory(nnx.Module):
             ValueError: if a shape, dtype or size does not fit.
         """
         _checks.sequences("inputs", inputs, self.in_features, lengths)
+        inputs = lstmn.keep(inputs, lengths)  # all steps are in the products, with weights of 0
         batch, steps, _ = inputs.shape
         (recent,) = self.empty_tape(batch) if initial_tape is None else initial_tape
         before = recent.inputs.shape[1]

@@ -103,8 +103,12 @@ def make_hits(keys: PyTree, vector: Array, slots: Array, candidates: Array, lost
     """
 
     def score(vector: Array, slots: Array) -> Array:
+        found = slots >= 0
         rows = _keys.take_rows(keys, slots)
-        return jnp.where(slots >= 0, _keys.fine_scores(rows, vector), -jnp.inf)
+        # Of what was not found nothing is multiplied, not even a NaN, which would reach the gradients.
+        rows = jax.tree.map(lambda leaf: jnp.where(jnp.expand_dims(found, range(1, leaf.ndim)), leaf, 0), rows)
+        vector = jnp.where(found.any(), vector, 0)
+        return jnp.where(found, _keys.fine_scores(rows, vector), -jnp.inf)
 
     scores = lax.map(lambda each: score(*each), (vector, slots), batch_size=_SHORT_LISTS * 4)
     return Hits(scores=scores, slots=slots, valid=slots >= 0, candidates=candidates, lost=lost)

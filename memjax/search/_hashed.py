@@ -4,6 +4,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 
@@ -46,7 +47,8 @@ def hashed(
         k: K, at least 1.
         width: postings that are scored for a query, at most; it bounds the time. What is beyond is left out, the
             most frequent bucket first, and counted in `Hits.lost`.
-        max_bucket: buckets with more postings in the base are skipped; None, as in the paper, skips none.
+        max_bucket: buckets with more postings in the base are skipped, in the tail too; None, as in the paper, skips
+            none.
         keys_fn: from `memory.keys` to the array to search, where keys are more than that: any that `exact` takes.
 
     Returns:
@@ -82,13 +84,13 @@ def hashed(
             raise ValueError("queries.words: expected token ids [Q, S], got None; a hashed search needs them")
         keys = memory.keys if keys_fn is None else keys_fn(memory.keys)
         _keys.check(keys, queries.vector)
-        times = jnp.asarray(memory.times)  # a restored memory may hold NumPy arrays
+        restored, times = jax.tree.map(jnp.asarray, (index, memory.times))  # may hold NumPy arrays
         fixed = stop_gradient(keys)
 
         def one(each: tuple[Array, Array, Array | None]) -> tuple[Array, Array, Array]:
             vector, words, mine = each
             allowed = where if mine is None else mine
-            return _find(k, width, max_bucket, index, times, fixed, vector, words, allowed)
+            return _find(k, width, max_bucket, restored, times, fixed, vector, words, allowed)
 
         own = where if where is not None and jnp.ndim(where) == 2 else None
         slots, candidates, lost = lax.map(one, (stop_gradient(queries.vector), queries.words, own))
@@ -97,14 +99,16 @@ def hashed(
     return search
 
 
-def _postings(index: Index, buckets: Array, max_bucket: int | None) -> _Postings:
+def _postings(index: Index, buckets: Array, max_bucket: int | None) -> tuple[Array, _Postings]:
+    """Returns the buckets that are searched, -1 for none, and their postings."""
     begin = index.offsets.at[buckets].get(mode="clip")
     count = index.offsets.at[buckets + 1].get(mode="clip") - begin
-    skipped = buckets < 0 if max_bucket is None else (buckets < 0) | (count > max_bucket)
-    count = jnp.where(skipped, 0, count)
+    if max_bucket is not None:
+        buckets = jnp.where(count > max_bucket, -1, buckets)
+    count = jnp.where(buckets < 0, 0, count)
     order = jnp.argsort(count, stable=True)
     ends = jnp.cumsum(count[order])
-    return _Postings(begin[order], ends, ends[-1])
+    return buckets, _Postings(begin[order], ends, ends[-1])
 
 
 def _find(
@@ -119,8 +123,7 @@ def _find(
     where: Array | None,
 ) -> tuple[Array, Array, Array]:
     """Returns the slots `[K]` of one query, how many postings were scored, and how many were left out."""
-    buckets = buckets_of(index, words)  # [S]
-    postings = _postings(index, buckets, max_bucket)
+    buckets, postings = _postings(index, buckets_of(index, words), max_bucket)  # [S]
     taken = jnp.minimum(postings.total, width)
     chunk = min(_CHUNK, width)
     size = -(-width // chunk) * chunk

@@ -70,6 +70,10 @@ def check_queries(queries: Queries, where: Array | None, num_slots: int) -> None
         raise ValueError(f"queries: expected memjax.search.Queries, got {type(queries).__name__}; Queries(vector=..)")
     _checks.rank("queries.vector", queries.vector, 2, "[Q, D]")
     num_queries = queries.vector.shape[0]
+    if not num_queries:
+        raise ValueError(
+            f"queries.vector: expected at least one query, got shape {queries.vector.shape}; leave empty batches out"
+        )
     if queries.words is not None:
         _checks.rank("queries.words", queries.words, 2, "[Q, S]")
         if queries.words.shape[0] != num_queries:

@@ -121,13 +121,17 @@ def coarse_scores(keys: PyTree, vector: Array) -> Array:
         vector: `[Q, D]`.
 
     Returns:
-        float32 `[R, Q]`: slots lead, which is how a product is the fastest on a CPU.
+        float32 `[R, Q]`: slots lead, which is how a product is the fastest on a CPU. Of keys with a smaller range than
+        the queries they are in units of each query's largest feature.
     """
     if isinstance(keys, Quantized):
         return _scores_of_codes(keys, vector)
     if jnp.issubdtype(keys.dtype, jnp.integer):
         return _scores_of_words(keys, vector)
     exact = score_dtype(keys, vector)
+    if jnp.finfo(keys.dtype).max < jnp.finfo(vector.dtype).max:
+        largest = jnp.max(jnp.abs(vector), axis=1, keepdims=True)
+        vector = vector / jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1)
     return lax.dot_general(
         keys, vector.astype(keys.dtype), (((1,), (1,)), ((), ())), _PRECISION, preferred_element_type=exact
     )

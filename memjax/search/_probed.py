@@ -85,8 +85,8 @@ def probed(lists: Lists, k: int, num_probes: int, width: int) -> SearchFn:
         check_k(k, memory.num_slots)
         _keys.check(memory.keys, queries.vector)
         vector, keys = stop_gradient(queries.vector), stop_gradient(memory.keys)
-        times = jnp.asarray(memory.times)  # a restored memory may hold NumPy arrays
-        slots, candidates, lost = _find(k, num_probes, width, lists, keys, times, vector, where)
+        given = jax.tree.map(jnp.asarray, (lists, memory.times, where))  # restored ones may hold NumPy arrays
+        slots, candidates, lost = _find(k, num_probes, width, given[0], keys, given[1], vector, given[2])
         return make_hits(memory.keys, queries.vector, slots, candidates, lost)
 
     return search

@@ -91,7 +91,8 @@ def shard_memory(mesh: Mesh, axis: str, memory: Memory) -> Memory:
         if isinstance(leaf, jax.ShapeDtypeStruct):
             return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
         # A copy of what every device holds whole, so that either memory can be donated.
-        return jax.device_put(jnp.copy(leaf) if mesh.size == 1 or not spec else leaf, sharding)
+        whole = mesh.shape[axis] == 1 or not spec
+        return jax.device_put(jnp.copy(leaf) if whole else leaf, sharding)
 
     return jax.tree.map(
         lambda spec, part: jax.tree.map(lambda leaf: place(spec, leaf), part), memory_specs(axis), memory

@@ -170,6 +170,37 @@ def test_a_dropped_write_has_no_posting():
     assert int(index.tail_count) == 1 and int(memory.dropped) == 1
 
 
+def test_frequent_buckets_are_skipped_in_the_tail_too():
+    keys = jnp.full((4, S), 2, jnp.int32)
+    memory = mm.write_many(mm.empty(4, keys[0], jnp.int32(0)), keys[:3], jnp.arange(3))
+    memory, index = hashing.write(memory, hashing.build(memory, BUCKETS, tail=2), keys[3], jnp.int32(3))
+    assert int(index.tail_count) == 1
+    asked = search.Queries(jnp.ones((1, V - 2)), keys[:1])
+    for bound, found in ((3, 4), (2, 0)):
+        assert search.hashed(index, 4, 16, max_bucket=bound)(asked, memory).valid.sum() == found
+
+
+def test_a_masked_write_leaves_a_full_tail_as_it_is():
+    key = jnp.full(S, 2, jnp.int32)
+    memory = mm.empty(3, key, jnp.int32(0))
+    memory, index = hashing.write(memory, hashing.empty(memory, BUCKETS, num_words=S, tail=1), key, jnp.int32(0))
+    again = hashing.write(memory, index, key, jnp.int32(0), where=False)
+    jax.tree.map(np.testing.assert_array_equal, again, (memory, index))
+
+
+def test_a_restored_index_of_numpy_arrays_will_do(written):
+    memory, index = written
+    plain = jax.device_get((memory, index))
+    merged = hashing.merge(memory, index)
+    jax.tree.map(np.testing.assert_array_equal, hashing.merge(*plain), merged)
+    asked = search.Queries(jnp.ones((2, V - 2)), random_words(np.random.default_rng(3), 2))
+    found = [search.hashed(each[1], K, 3 * N * S)(asked, each[0]) for each in (plain, written)]
+    jax.tree.map(np.testing.assert_array_equal, *found)
+    key = jnp.full(S, 2, jnp.int32)
+    wrote = [hashing.write(*each, key, jnp.int32(0)) for each in (plain, written)]
+    jax.tree.map(np.testing.assert_array_equal, *wrote)
+
+
 def test_bad_input_is_refused(written):
     memory, index = written
     with pytest.raises(ValueError, match=r"words: expected token ids \[4\], as the index was made for, got \(3,\)"):

@@ -58,6 +58,13 @@ def test_gather_equals_rows(dtype):
     assert rows(jax.tree.map(lambda leaf: leaf[:, 0] if leaf.ndim > 1 else leaf, batched)) == expected
 
 
+def test_a_slot_that_int32_does_not_hold_is_outside():
+    memory = mm.empty(2, jnp.zeros(3), jnp.zeros(3)).replace(times=jnp.array([5, 4]))
+    with jax.enable_x64(True):
+        assert mm.gather(memory, jnp.array([2**32, 1])).times.tolist() == [-1, 4]
+    assert mm.gather(memory, jnp.array([1, 100], jnp.int8)).times.tolist() == [4, -1]
+
+
 def test_gather_of_empty_memory_is_zero_with_zero_gradient():
     memory = mm.empty(2, jnp.zeros(3), jnp.zeros(3))
 
@@ -127,7 +134,7 @@ def test_usage_fades_before_credit_is_added():
 def test_errors_say_what_to_do():
     memory = small_memory()
     batch = jax.vmap(lambda _: memory)(jnp.arange(2))
-    with pytest.raises(ValueError, match=r"slots: expected 1 axes \[K\], got shape \(\).*jax.vmap"):
+    with pytest.raises(ValueError, match=r"slots: expected 1 axes \[K\], got shape \(\); of a single item"):
         mm.gather(memory, jnp.int32(0))
     with pytest.raises(ValueError, match=r"slots: expected integers, got dtype float32"):
         mm.gather(memory, jnp.zeros(2))

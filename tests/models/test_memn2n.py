@@ -101,6 +101,14 @@ def test_a_full_memory_is_a_ring_and_forgets_the_oldest():
     )
 
 
+def test_a_write_that_was_dropped_changes_nothing():
+    net, statement = model(), jnp.asarray(STORY[0])
+    memory = told(net, STORY[:3], 3)
+    after = write(memory, net.embed(statement), statement, lambda memory, key: jnp.int32(3))
+    assert int(after.dropped) == 1
+    np.testing.assert_array_equal(*(net(jnp.asarray(QUESTION), each).scores for each in (memory, after)))
+
+
 @pytest.mark.thorough
 def test_empty_slots_and_places_change_nothing_in_value_and_gradient():
     net, question = model(nil_slots=4), jnp.asarray(QUESTION)

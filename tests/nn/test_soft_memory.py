@@ -76,6 +76,8 @@ def test_padding_changes_nothing():
     np.testing.assert_array_equal(short.inputs[0, -1], INPUTS[0, 0])
     beyond = jax.grad(lambda inputs: jnp.sum(made(inputs, lengths) ** 2))(INPUTS)
     assert not beyond[0, 3:].any() and not beyond[1, 5:].any() and beyond[0, :3].any()
+    padded = jnp.arange(T)[None] >= lengths[:, None]
+    np.testing.assert_array_equal(made(jnp.where(padded[..., None], jnp.nan, INPUTS), lengths), hidden)
 
 
 @pytest.mark.thorough

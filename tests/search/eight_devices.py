@@ -218,11 +218,13 @@ def test_inverted_lists_are_divided():
     assert_equal(hits.slots, found(K, "none").slots)
 
 
-def test_either_memory_may_be_given_away(mesh):
-    memory = told()
+@pytest.mark.parametrize("slots", [S, 1])
+def test_either_memory_may_be_given_away(slots):
+    memory, mesh = told(), jax.make_mesh((slots, S // slots), ("slots", "other"))
     divided = search.shard_memory(mesh, "slots", memory)
     jax.jit(search.sharded_write(mesh, "slots"), donate_argnums=0)(divided, *one_item(0))
-    assert divided.count.is_deleted() and not memory.count.is_deleted()
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(divided))
+    assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(memory))
 
 
 def test_a_memory_is_made_where_it_lies(mesh):

@@ -204,9 +204,33 @@ def test_narrow_keys_are_found_with_a_query_that_is_not_rounded():
     np.testing.assert_allclose(hits.scores, best, rtol=1e-5)
 
 
+@pytest.mark.parametrize("size", [1e-9, 1e6])
+def test_the_range_of_narrow_keys_does_not_bound_queries(size):
+    rng = np.random.default_rng(9)
+    memory = memory_of(jnp.asarray(rng.standard_normal((N, D)), jnp.float16))
+    vector = jnp.asarray(rng.standard_normal((Q, D)), jnp.float32)
+    np.testing.assert_array_equal(*(find(search.Queries(each), memory).slots for each in (vector, size * vector)))
+
+
+def test_a_nan_that_is_not_found_reaches_no_gradient():
+    keys = jnp.array([[1.0, 2.0], [3.0, 1.0], [jnp.nan, 4.0]])
+
+    def value(keys, vector):
+        hits = search.exact(3)(search.Queries(vector), memory_of(jnp.zeros((3, 2))).replace(keys=keys))
+        return jnp.sum(jnp.where(hits.valid, hits.scores, 0))
+
+    vector = jnp.array([[1.0, 0.0], [jnp.nan, 1.0]])
+    of_keys, of_vector = jax.grad(value, (0, 1))(keys, vector)
+    assert of_keys.tolist() == [[1, 0], [1, 0], [0, 0]] and of_vector.tolist() == [[4, 3], [0, 0]]
+
+
 def test_bad_input_is_refused():
     memory, vector = memory_of(jnp.ones((4, 2))), jnp.ones((2, 2))
     run = search.exact(2)
+    with pytest.raises(ValueError, match=r"queries.vector: expected at least one query, got shape \(0, 2\)"):
+        run(search.Queries(vector[:0]), memory)
+    with pytest.raises(ValueError, match=r"expected 2 axes \[Q, D\], got shape \(2,\); of a single item, make a batch"):
+        run(search.Queries(vector[0]), memory)
     with pytest.raises(ValueError, match="k: expected an integer of at least 1, got 0"):
         search.exact(0)
     with pytest.raises(ValueError, match="k: expected at most 4, the slots of the memory, got 5; ask for fewer"):
