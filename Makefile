@@ -12,10 +12,11 @@ INSTALL := $(PIP) install --quiet --no-build-isolation --constraint constraints.
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make demo    answer questions about a small story"
-	@echo "make test    run the tests;  ARGS=\"-k memory\" chooses some"
-	@echo "make lint    check style, types and layers"
-	@echo "make clean   remove .venv and what tools left behind"
+	@echo "make demo      answer questions about a small story"
+	@echo "make test      run the tests;  ARGS=\"-k memory\" chooses some"
+	@echo "make test-all  run those marked thorough as well; twice as long"
+	@echo "make lint      check style, types and layers"
+	@echo "make clean     remove .venv and what tools left behind"
 
 demo: $(VENV)/app.stamp
 	$(BIN)/memjax demo $(ARGS)
@@ -28,7 +29,7 @@ test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 # Everything, the tests marked thorough as well; twice as long.
-test-all: ARGS += -m ""
+test-all: override ARGS += -m ""
 test-all: test
 
 lint: $(VENV)/dev.stamp

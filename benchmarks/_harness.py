@@ -29,11 +29,18 @@ class Timing(NamedTuple):
         return f"{1e3 * self.median:.4g} [{1e3 * self.low:.4g}, {1e3 * self.high:.4g}]"
 
 
+def _at_least_two(text: str) -> int:
+    count = int(text)
+    if count < 2:
+        raise argparse.ArgumentTypeError(f"expected at least 2, of which quartiles can be told, got {count}")
+    return count
+
+
 def parser(description: str | None) -> argparse.ArgumentParser:
     """Returns a parser with the flags that every benchmark has."""
     flags = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     flags.add_argument("--json", type=Path, metavar="FILE", help="write results, device and versions to FILE")
-    flags.add_argument("--repeats", type=int, default=50, help="timings of each case (default: %(default)s)")
+    flags.add_argument("--repeats", type=_at_least_two, default=50, help="timings of each case (default: %(default)s)")
     return flags
 
 

@@ -3,11 +3,11 @@
 
     python -m benchmarks.restarts [--json FILE] [--repeats N]
 
-One epoch of the end-to-end Memory Network's own training (`memjax.recipes.build_end_to_end`: d = 20, three hops, 50
-memories, position encoding, random noise, batches of 32) over 1,000 questions of the simulated world, as many as a bAbI
-task has. Ten restarts lie on a `jax.vmap` axis of one program; the peer is the same jitted epoch for one restart, which
-is compiled once and called ten times. Every timing begins at the initial weights, and both must come to the same losses
-to 1e-4. Goal: 5 times as fast, on a GPU; on a CPU as it comes.
+One epoch of the end-to-end Memory Network's own training (of `memjax.recipes`: d = 20, three hops, 50 memories,
+position encoding, random noise, batches of 32) over 1,000 questions of the simulated world, as many as a bAbI task has.
+Ten restarts lie on a `jax.vmap` axis of one program; the peer is the same jitted epoch for one restart, which is
+compiled once and called ten times. Every timing begins at the initial weights, and both must come to the same losses to
+1e-4. Goal: 5 times as fast, on a GPU; on a CPU as it comes.
 """
 
 from typing import Any

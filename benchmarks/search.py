@@ -84,6 +84,7 @@ def load_faiss(threads: int) -> Any:
         print("faiss is not installed: no peer to compare with")
         return None
     faiss.omp_set_num_threads(threads)
+    faiss.default_blas_threshold = faiss.cvar.distance_compute_blas_threshold  # before any peer sets it
     return faiss
 
 
@@ -123,10 +124,9 @@ def ours(search_fn: Any, facts: memory.Memory, index: Any, vectors: np.ndarray) 
 
 def peer(faiss: Any, index: Any, vectors: np.ndarray, threshold: int | None = None, **settings: int) -> Case:
     """A search of FAISS."""
-    default = faiss.cvar.distance_compute_blas_threshold
 
     def set_up() -> None:
-        faiss.cvar.distance_compute_blas_threshold = threshold or default
+        faiss.cvar.distance_compute_blas_threshold = threshold or faiss.default_blas_threshold
         holder = getattr(index, "hnsw", index)
         for name, value in settings.items():
             setattr(holder, name, value)

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What all experiments share: a folder of rows that survives a kill, and the table made of them."""
 
+import contextlib
 import dataclasses
 import json
 import platform
 import re
 import subprocess
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import jax
 import numpy as np
@@ -21,7 +22,7 @@ from memjax.errors import DataError, RunError
 from memjax.recipes import AnsweringConfig, Corpus, Splits, load_splits, load_test, progress, train
 from memjax.recipes.config import Config, to_json
 from memjax.training.checkpoints import describe_difference
-from memjax.training.files import read_json, write_json, write_text
+from memjax.training.files import lock, read_json, write_json, write_text
 
 
 def run_folder(folder: Path, name: str) -> Path:
@@ -53,41 +54,52 @@ class Rows:
 
     def __init__(self, folder: Path, flags: Any, shared: dict[str, Any]):
         self.folder = folder
-        self._path = folder / "results.json"
         folder.mkdir(parents=True, exist_ok=True)
-        self._content: dict[str, Any] = {"shared": shared, "rows": {}}
+        self._path, self._empty = folder / "results.json", {"shared": shared, "rows": {}, "begun": {}}
         if is_begun(folder) and "config" in read_json(folder / "config.json"):
             raise RunError(
                 f"{folder}: expected the folder of a table, found a run of `memjax train`; name another --folder"
             )
-        if self._path.exists():
-            self._content = read_json(self._path)
-            self._refuse("the folder", self._content["shared"], shared)
+        self._refuse("the folder", self._read()["shared"], shared)
         write_json(folder / "config.json", json.loads(json.dumps(dataclasses.asdict(flags), default=str)))
 
     def measure(self, name: str, config: Config, fn: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """The row of this name: from the folder, or measured now.
+        """The row of this name: from the folder, or measured now. Other processes may measure others.
 
         Raises:
             RunError: if the folder holds the row under another configuration.
         """
-        rows, settings = self._content["rows"], to_json(config)
+        settings, rows = to_json(config), self._read()["rows"]
         if name in rows:
             self._refuse(name, rows[name]["config"], settings)
             return rows[name]
-        begun = self._content.setdefault("begun", {})
-        resumed, start = name in begun, time.monotonic()
-        if not resumed:
-            begun[name] = environment()  # the commit that the row is begun with
-            write_json(self._path, self._content)
-        result = fn()
-        # What a start that was stopped took is not known.
-        seconds = {} if resumed else {"seconds": round(time.monotonic() - start, 1)}
-        rows[name] = {**result, **seconds, **begun.pop(name), "config": settings}
-        write_json(self._path, self._content)
-        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"row": name, **rows[name]}) + "\n")
-        return rows[name]
+        here, start = environment(), time.monotonic()
+        with self._changed() as (content, _):
+            resumed = name in content["begun"]
+            begun = content["begun"].setdefault(name, here["commit"])
+        row: dict[str, Any] = fn()
+        if not resumed:  # what a start that was stopped took is not known
+            row = {**row, "seconds": round(time.monotonic() - start, 1)}
+        if begun != here["commit"]:
+            row = {**row, "begun": begun}
+        row = {**row, **here, "config": settings}
+        with self._changed() as (content, log):
+            del content["begun"][name]
+            content["rows"][name] = row
+            log.write(json.dumps({"row": name, **row}) + "\n")
+        return row
+
+    def _read(self) -> dict[str, Any]:
+        return {**self._empty, **(read_json(self._path) if self._path.exists() else {})}
+
+    @contextlib.contextmanager
+    def _changed(self) -> Iterator[tuple[dict[str, Any], IO[str]]]:
+        """The content of `results.json`, to be changed, while others wait; and `metrics.jsonl`."""
+        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as log:
+            lock(log)
+            content = self._read()
+            yield content, log
+            write_json(self._path, content)
 
     def _refuse(self, what: str, saved: dict[str, Any], asked: dict[str, Any]) -> None:
         difference = "; ".join(describe_difference(saved, asked))

@@ -25,6 +25,7 @@ from memjax.recipes import (
 
 #: The papers' perplexities; that of MemN2N is the best of ten.
 PAPER = {"LSTM": 115, "LSTMN": 108, "LSTMN, 3 layers": 102, "LSTMN, 3 layers, skip connections": 102, "MemN2N": 115}
+PAPER["MemN2N, Adam"] = PAPER["MemN2N"]
 
 _PAPER = LanguageConfig()
 MODELS = {
@@ -37,6 +38,18 @@ MODELS = {
     "LSTM, modern": dataclasses.replace(MODERN_LANGUAGE, core="lstm", span=0),
     "LSTMN, modern": MODERN_LANGUAGE,
     "MemN2N": MEMN2N_LANGUAGE,
+    "MemN2N, Adam": dataclasses.replace(
+        MEMN2N_LANGUAGE,
+        optimizer="adam",
+        learning_rate=0.002,
+        schedule="cosine",
+        decay=LanguageConfig.decay,
+        significant=LanguageConfig.significant,
+        dropout=0.3,
+        window=32,
+        batch_size=16,
+        epochs=15,
+    ),
 }
 
 

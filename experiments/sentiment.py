@@ -49,8 +49,8 @@ class Config:
     """Rows of the table."""
     tasks: tuple[Literal["fine", "binary"], ...] = ("fine", "binary")
     """Columns of the table: five labels, or two."""
-    phrases: tuple[bool, ...] = (False,)
-    """Train on whole sentences, or on every phrase of the trees."""
+    phrases: tuple[bool, ...] = ()
+    """Train on whole sentences, or on every phrase of the trees; by default as each model does."""
     vectors: tuple[str, ...] = ("glove",)
     """Vectors of words to start from: glove, none, or a file."""
     features: int = 50
@@ -69,7 +69,12 @@ def main(config: Config) -> None:
         shared["vectors"] = files
     kept = common.Rows(config.folder, config, shared)
     rows = []
-    for task, phrases, vectors, model in itertools.product(config.tasks, config.phrases, config.vectors, config.models):
+    models = [
+        (phrases, vectors, model)
+        for vectors, model in itertools.product(config.vectors, config.models)
+        for phrases in config.phrases or (MODELS[model].corpus.phrases,)
+    ]
+    for task, (phrases, vectors, model) in itertools.product(config.tasks, models):
         settings = _settings(config, model, vectors, SST(fine=task == "fine", phrases=phrases, data=config.data))
         name = f"{model} | {task} | {'phrases' if phrases else 'sentences'} | {Path(vectors).name}"
         measure = partial(_reading.labelling, config.folder, name, settings, config.seeds, config.split)

@@ -41,18 +41,25 @@ def test_a_row_is_measured_once(tmp_path):
         common.Rows(tmp_path, Flags(), {"seeds": 3})
 
 
-def test_a_row_that_was_stopped_keeps_the_commit_of_its_start_and_tells_no_time(tmp_path, monkeypatch):
+def test_a_row_that_was_stopped_names_both_commits_and_tells_no_time(tmp_path, monkeypatch):
     def stop():
         raise KeyboardInterrupt
 
     rows = common.Rows(tmp_path, Flags(), {})
+    monkeypatch.setattr(common, "environment", lambda: {"commit": "one"})
     with pytest.raises(KeyboardInterrupt):
         rows.measure("one", AnsweringConfig(), stop)
-    begun = json.loads((tmp_path / "results.json").read_text())["begun"]["one"]
+    assert json.loads((tmp_path / "results.json").read_text())["begun"] == {"one": "one"}
     monkeypatch.setattr(common, "environment", lambda: {"commit": "another"})
     row = common.Rows(tmp_path, Flags(), {}).measure("one", AnsweringConfig(), lambda: {"accuracy": [1.0]})
-    assert row["commit"] == begun["commit"] and "seconds" not in row
+    assert row["commit"] == "another" and row["begun"] == "one" and "seconds" not in row
     assert json.loads((tmp_path / "results.json").read_text())["begun"] == {}
+
+
+def test_two_processes_measure_rows_of_one_table(tmp_path):
+    one, other = (common.Rows(tmp_path, Flags(), {}) for _ in range(2))
+    one.measure("one", AnsweringConfig(), lambda: other.measure("other", AnsweringConfig(), dict) and {})
+    assert set(json.loads((tmp_path / "results.json").read_text())["rows"]) == {"one", "other"}
 
 
 def test_a_folder_of_a_run_is_no_table(tmp_path):

@@ -318,7 +318,8 @@ def main(args: Sequence[str] | None = None) -> int:
         print(f"memjax: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("memjax: stopped" + "; go on with --resume" * isinstance(command, Training), file=sys.stderr)
+        begun = isinstance(command, Training) and (command.run_folder / "config.json").is_file()
+        print("memjax: stopped" + "; go on with --resume" * begun, file=sys.stderr)
         return 130
     return 0
 

@@ -70,7 +70,7 @@ def labels(labeller: Labeller, lines: list[Line], probabilities: bool) -> Iterat
     for line, label in zip(lines, labeller.label_texts(texts), strict=True):
         yield from [""] * (line.number - number - 1)
         number = line.number
-        shares = "".join(f"{share:6.3f}" for share in label.probabilities.values()) + "  "
+        shares = "".join(f"{name} {share:.3f}  " for name, share in label.probabilities.items())
         yield f"{label.name:{width}}  {shares if probabilities else ''}{line.text}"
 
 

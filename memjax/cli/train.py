@@ -3,6 +3,7 @@
 
 import argparse
 import dataclasses
+import itertools
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -243,6 +244,8 @@ _RECIPES: dict[str, Any] = {
 #: Corpora whose flags may stand in front of them, and those that decide which flags there are.
 _STORIES = ("simulation", "babi", "babi-tasks")
 _FIRST = ("metaqa", "dialog", *_RECIPES)
+#: Flags whose values may be a corpus' name.
+_NAMES = ("--run-folder", "--data")
 
 
 def _corpus_of(args: Sequence[str]) -> str:
@@ -252,7 +255,7 @@ def _corpus_of(args: Sequence[str]) -> str:
     if not args[1].startswith("-"):
         _checks.one_of("corpus", args[1], (*_STORIES, *_FIRST))
         return args[1]
-    late = [word for word in args[2:] if word in _FIRST]
+    late = [word for before, word in itertools.pairwise(args[1:]) if word in _FIRST and before not in _NAMES]
     if late and not set(_STORIES) & set(args):
         raise ValueError(f"corpus: expected it before all flags, got {args[1]!r}; write `memjax train {late[0]} ...`")
     return ""

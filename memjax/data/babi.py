@@ -72,6 +72,8 @@ def read(path: str | os.PathLike[str]) -> list[Example]:
     index_of_id: dict[int, int] = {}
     previous = 0
     for line, raw in enumerate(read_lines(path), 1):
+        if not raw.strip():
+            continue
         try:
             number, text = _numbered(raw, previous)
             if number == 1:

@@ -40,6 +40,7 @@ class KnowledgeGraph:
     _starts: np.ndarray = dataclasses.field(init=False, repr=False)
     _rows: np.ndarray = dataclasses.field(init=False, repr=False)
     _by_words: dict[tuple[str, ...], list[int]] = dataclasses.field(init=False, repr=False)
+    _most_words: int = dataclasses.field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Sorts the triples by entity and step."""
@@ -53,8 +54,10 @@ class KnowledgeGraph:
         object.__setattr__(self, "_rows", (order % len(self.triples)).astype(np.int32))
         by_words: dict[tuple[str, ...], list[int]] = {}
         for i, name in enumerate(self.entities):
-            by_words.setdefault(tuple(tokenize(name)), []).append(i)
+            if words := tuple(tokenize(name)):
+                by_words.setdefault(words, []).append(i)
         object.__setattr__(self, "_by_words", by_words)
+        object.__setattr__(self, "_most_words", max(map(len, by_words), default=0))
 
     @classmethod
     def build(cls, triples: Iterable[Triple]) -> "KnowledgeGraph":
@@ -120,8 +123,8 @@ class KnowledgeGraph:
     def find_mention(self, text: str, common: Set[str] = frozenset()) -> tuple[str, int]:
         """Finds the entity that a question is about.
 
-        Brackets mark it; without them it is the longest name whose words stand in the question, with a name that
-        is spelt the same way, capitals included, before others.
+        Brackets mark it; without them it is the longest name whose words stand in the question. A name that is spelt
+        the same way, capitals included, comes before others of the same words.
 
         Args:
             text: a question.
@@ -138,12 +141,13 @@ class KnowledgeGraph:
         """
         rest, name = split_mention(text)
         if name:
-            return rest, self.entity(name)
+            [other, *_] = self._by_words.get(tuple(tokenize(name)), [-1])
+            return rest, self._ids.get(name, other)
         words = tokenize(text)
         spans = [
             (any(word not in common for word in words[start:end]), end - start, -start)
             for start in range(len(words))
-            for end in range(start + 1, len(words) + 1)
+            for end in range(start + 1, min(start + self._most_words, len(words)) + 1)
             if tuple(words[start:end]) in self._by_words
         ]
         if not spans:
@@ -195,15 +199,18 @@ class FactEncoder:
         """Encodes a question.
 
         Returns:
-            Token ids, the row of its entity or -1, and the words that are not in the vocabulary.
+            Token ids, the row of its entity or -1, and the words that are left out: those that are not in the
+            vocabulary, and those of a name in brackets that is no entity's, where names are tokens of their own.
         """
         rest, entity = self.graph.find_mention(text, self._common)
-        tokens = tokenize(rest)
+        tokens, left_out = tokenize(rest), []
         if entity >= 0:
             tokens += _name_tokens(self.graph.entities[entity], self.bag)
         elif self.bag != "phrases":
             tokens += tokenize(split_mention(text)[1])
-        return self.vocabulary.encode(tokens), entity, self.vocabulary.unknown(tokens)
+        else:
+            left_out = tokenize(split_mention(text)[1])
+        return self.vocabulary.encode(tokens), entity, self.vocabulary.unknown(tokens) + left_out
 
     def buckets(self) -> tuple[np.ndarray, np.ndarray]:
         """The triples that hold each token: starts int32 `[V + 1]` and rows int32 `[total]`."""

@@ -152,7 +152,7 @@ def open_run(folder: Path) -> Run:
     """
     if not (folder / "config.json").is_file():
         raise RunError(
-            f"{folder}: expected a run folder with a config.json; make one with `memjax train --run-folder {folder}`"
+            f"{folder}: expected a run folder with a config.json; make one with `memjax train`, see its --help"
         )
     path = folder / "config.json"
     content = read_json(path)
@@ -219,7 +219,9 @@ def read_results(run: Run) -> dict[str, Any]:
         return {}
     results = read_json(run.results_path)
     if not isinstance(results, dict):
-        raise DataError("expected a JSON object; remove the file, evaluation writes it again", run.results_path)
+        raise DataError(
+            "expected a JSON object; remove the file, and go on with --resume, which writes it again", run.results_path
+        )
     return results
 
 
@@ -236,8 +238,11 @@ def keep_results(run: Run, split: str, measure: Callable[[], Results]) -> Result
 
     Raises:
         DataError: if the file is damaged.
+        RunError: if nothing can be written in the folder.
     """
     read_results(run)  # a damaged file is found before the work, and others may write while it is done
+    if not os.access(run.folder, os.W_OK):
+        raise RunError(f"{run.folder}: expected a folder to keep results in, found one that is read only; copy it")
     results = measure()
     with run.vocabulary_path.open() as stays:
         lock(stays)  # who measures another split at the same time waits

@@ -79,7 +79,8 @@ class Checkpoints:
         keep: so many checkpoints are kept.
 
     Raises:
-        RunError: if a checkpoint is so damaged that not even its step can be read.
+        RunError: if a checkpoint is so damaged that not even its step can be read; or, where it is read only, there is
+            no folder.
 
     Example:
         >>> import tempfile, jax.numpy as jnp
@@ -95,6 +96,8 @@ class Checkpoints:
 
         self.folder = Path(folder).resolve()
         self.metadata = dict(metadata)
+        if read_only and not self.folder.is_dir():
+            raise RunError(self._none())
         policies = ocp.training
         try:
             self._checkpointer = policies.Checkpointer(
@@ -115,7 +118,7 @@ class Checkpoints:
         return None if latest is None else latest.step
 
     def save(self, step: int, state: PyTree) -> None:
-        """Saves a state, and returns when it is on disk. A step that is saved already is left as it is.
+        """Saves a state, and returns when it is on disk. A step that is not after the newest one saved is left.
 
         Args:
             step: number of the checkpoint.
@@ -149,10 +152,7 @@ class Checkpoints:
         """
         step = self.step
         if step is None:
-            raise RunError(
-                f"{self.folder}: expected a checkpoint, found none: the run was stopped before its first one; "
-                "train on with --resume"
-            )
+            raise RunError(self._none())
         self._check_files(step)
         saved = self._read(self._checkpointer.metadata, step)
         difference = describe_difference(saved.custom_metadata or {}, self.metadata)
@@ -168,8 +168,12 @@ class Checkpoints:
             raise RunError(f"{self.folder}: the checkpoint does not fit: " + "; ".join(difference))
         return self._read(self._checkpointer.load, step, jax.tree.map(abstract, like))
 
+    def _none(self) -> str:
+        why = "the run was stopped before its first one; train on with --resume"
+        return f"{self.folder}: expected a checkpoint, found none: {why}"
+
     def _steps(self) -> list[int]:
-        return sorted(int(path.name) for path in self.folder.iterdir() if path.name.isdigit())
+        return sorted(int(path.name) for path in self.folder.glob("*") if path.name.isdigit())
 
     def _check_files(self, step: int) -> None:
         folder = self.folder / str(step)

@@ -148,6 +148,7 @@ def test_help(capsys, args, expected):
         (["train", "sst", "--recipe", "modrn"], r"recipe: expected one of \['default', 'modern'\]"),
         (["train", "PTBB", "--epochs", "1"], r"corpus: expected one of.*'simulation'.*'snli'.*did you mean 'ptb'"),
         (["train", "--epochs", "1", "ptb"], r"corpus: expected it before all flags.*`memjax train ptb"),
+        (["train", "--run-folder", "text", "--epocs", "1"], r"--epocs.*Perhaps you meant: --epochs"),
         (["evaluate", "there", "--split", "tset"], r"invalid choice 'tset' f.*--split"),
         (["ask"], r"[Mm]issing.*A run folder"),
         ([], "Missing subcommand.*memjax --help"),
@@ -373,6 +374,10 @@ def test_stopped_by_hand(capsys, monkeypatch, run):
     monkeypatch.setattr(main_module, "evaluate", stop)
     code, _, err = call(capsys, "evaluate", run)
     assert code == 130 and err.strip() == "memjax: stopped"
+    monkeypatch.setattr("memjax.cli.train.train", stop)
+    for folder, more in ((run, "; go on with --resume"), (run / "none", "")):
+        code, _, err = call(capsys, "train", "--run-folder", folder)
+        assert code == 130 and err.strip() == f"memjax: stopped{more}"
 
 
 def test_demo(capsys, monkeypatch, tmp_path):

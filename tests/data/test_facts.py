@@ -43,6 +43,8 @@ def test_paths_lead_where_loops_over_the_triples_lead():
         ("what is al bo", "what is", "al bo"),
         ("who is it", "who is it", None),
         ("who is [Nobody]", "who is  ", None),
+        ("who acted in [the man]", "who acted in  ", "The Man"),
+        ("who is [?]", "who is  ", None),
     ],
 )
 def test_mentions_are_found(question, rest, name):
@@ -76,6 +78,7 @@ def test_triples_and_questions_are_bags_of_the_same_tokens(bag):
     tokens, entity, unknown = encoder.question("who played in [The Man]")
     assert vocabulary.decode(tokens) == ["who", "<unknown>", "in", *words] and unknown == ["played"]
     assert GRAPH.entities[entity] == "The Man"
+    assert encoder.question("who played in [No Man]")[1:] == (-1, ["played", "no"] + ["man"] * (bag == "phrases"))
     row = encoder.keys[GRAPH.triples[:, 0] == entity][0]
     relation = ["starred", "actors"] * (bag != "phrases") + ["relation|starred_actors"] * (bag != "words")
     assert vocabulary.decode(row)[: len(words) + len(relation)] == words + relation

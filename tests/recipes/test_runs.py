@@ -10,7 +10,7 @@ import pytest
 from memjax.data import Vocabulary
 from memjax.errors import DataError, RunError
 from memjax.recipes import ADAPTIVE, AnsweringConfig, Babi, BabiTasks, EndToEndConfig, Simulation
-from memjax.recipes.runs import alone, create_run, open_run, resume_run
+from memjax.recipes.runs import alone, create_run, keep_results, open_run, resume_run
 
 CONFIG = AnsweringConfig(corpus=Simulation(difficulty=1), features=8, epochs=6)
 JOINT = EndToEndConfig(corpus=BabiTasks((1, 3)), linear_start="epochs")
@@ -142,7 +142,7 @@ def test_no_run(tmp_path, make):
     folder = tmp_path / "none"
     if make:
         folder.mkdir()
-    with pytest.raises(RunError, match=r"expected a run folder with a config\.json; make one with .*--run-folder"):
+    with pytest.raises(RunError, match=r"expected a run folder with a config\.json; make one with `memjax train`"):
         open_run(folder)
 
 
@@ -242,3 +242,12 @@ def test_damaged_files_are_named(folder, name, content, message, resume):
     path.unlink() if content is None else path.write_bytes(content.encode("latin-1"))
     with pytest.raises(DataError, match=re.escape(str(path)) + message):
         resume_run(folder, CONFIG, (0, 3), WORDS) if resume else open_run(folder)
+
+
+def test_results_that_could_not_be_kept_are_not_measured(folder, monkeypatch):
+    def never():
+        raise AssertionError("the folder is read only")
+
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(RunError, match="expected a folder to keep results in, found one that is read only; copy it"):
+        keep_results(open_run(folder), "test", never)

@@ -93,6 +93,9 @@ def test_without_the_newest_the_one_before_is_restored(copy):
 def test_no_checkpoint(tmp_path):
     with pytest.raises(RunError, match=rf"^{re.escape(str(tmp_path))}: expected a checkpoint, found none"):
         restore(tmp_path)
+    with pytest.raises(RunError, match="none: expected a checkpoint, found none"):
+        restore(tmp_path / "none")
+    assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize(
