@@ -101,9 +101,7 @@ def test_bad_input_is_named():
         read(query, memory, where=jnp.ones(2, bool))
     with pytest.raises(ValueError, match=r"where: expected shape \(3,\), one for each score, got \(2,\)"):
         addressing.weigh_softmax(jnp.ones(3), jnp.ones(2, bool))
-    with pytest.raises(
-        ValueError, match="memory.values: expected floats, got dtype int32; embed them"
-    ):
+    with pytest.raises(ValueError, match="memory.values: expected floats, got dtype int32; embed them"):
         read(query, memory.replace(values=jnp.zeros(N, jnp.int32)))
 
 

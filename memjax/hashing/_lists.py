@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Inverted lists: the index over vectors instead of words, whose buckets are clusters of memories."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -39,17 +41,24 @@ class Lists:
 
 
 def write_to_lists(
-    memory: Memory, lists: Lists, key: Array, value: PyTree, slot_fn: SlotFn = next_slot, where: Array | bool = True
+    memory: Memory,
+    lists: Lists,
+    key: PyTree,
+    value: PyTree,
+    slot_fn: SlotFn = next_slot,
+    where: Array | bool = True,
+    keys_fn: Callable[[PyTree], PyTree] | None = None,
 ) -> tuple[Memory, Lists]:
     """Stores one pair, and its posting in the list of the nearest centroid: the one way to write both.
 
     Args:
         memory: N slots.
         lists: of this memory.
-        key: `[D]`.
+        key: `[D]`, or as `keys_fn` takes it.
         value: as in `memjax.memory.write`.
         slot_fn: H, chooses the slot.
         where: bool scalar; False leaves both as they were.
+        keys_fn: of `build_lists`.
 
     Returns:
         The memory as `memjax.memory.write` returns it, and the lists.
@@ -65,25 +74,32 @@ def write_to_lists(
         >>> lists.index.tail_buckets[0].tolist()
         [1]
     """
-    _checks.rank("key", key, 1, "[D]")
-    words = nearest(key[None], lists.centroids)
+    vector = key if keys_fn is None else keys_fn(key)
+    _checks.rank("key", vector, 1, "[D]")
+    words = nearest(vector[None], lists.centroids)
+    lists = jax.tree.map(jnp.asarray, lists)  # restored ones may hold NumPy arrays
     written, index = _index.write(memory, lists.index, key, value, words, slot_fn, where)
-    merged = lists.index.tail_count == lists.index.tail_slots.shape[0]
+    full = lists.index.tail_count == lists.index.tail_slots.shape[0]
+    merged = full & (written.count - written.dropped > memory.count - memory.dropped)  # as something was stored
+    keys = written.keys if keys_fn is None else keys_fn(written.keys)
     codes, scales, _ = lax.while_loop(
         lambda carry: carry[2],
-        lambda carry: (*_side_by_side(written, index), jnp.bool_(False)),
+        lambda carry: (*_side_by_side(keys, index), jnp.bool_(False)),
         (lists.codes, lists.scales, merged),
     )
     return written, Lists(index, lists.centroids, codes, scales)
 
 
-def build_lists(memory: Memory, centroids: Array, *, tail: int = 1024) -> Lists:
+def build_lists(
+    memory: Memory, centroids: Array, *, tail: int = 1024, keys_fn: Callable[[PyTree], PyTree] | None = None
+) -> Lists:
     """Sorts the keys of a memory, vectors, into lists. Runs on the host.
 
     Args:
         memory: N slots with keys `[N, D]`; it may be empty.
         centroids: `[C, D]`, e.g. of `kmeans` over a sample of the keys.
         tail: R, recent writes that are searched one by one.
+        keys_fn: from `memory.keys`, or one slot's key, to the vectors, where keys are more than that.
 
     Returns:
         Lists that hold every valid slot, each in the list of its nearest centroid.
@@ -98,21 +114,25 @@ def build_lists(memory: Memory, centroids: Array, *, tail: int = 1024) -> Lists:
         >>> build_lists(facts, jnp.eye(2)).index.offsets.tolist()
         [0, 1, 3]
     """
-    _checks.rank("memory.keys", memory.keys, 2, "[N, D]")
-    _checks.floats("memory.keys", memory.keys)
-    chosen = nearest(memory.keys, centroids)
+    keys = memory.keys if keys_fn is None else keys_fn(memory.keys)
+    if not hasattr(keys, "dtype"):
+        got = jax.tree.structure(keys)
+        raise ValueError(f"memory.keys: expected one array [N, D], got {got}; name it with keys_fn=")
+    _checks.rank("memory.keys", keys, 2, "[N, D]")
+    _checks.floats("memory.keys", keys)
+    chosen = nearest(keys, centroids)
     buckets = jnp.arange(jnp.shape(centroids)[0], dtype=jnp.int32)
     index = _index.build(memory, buckets, chosen[:, None], tail=tail)
-    return Lists(index, jnp.asarray(centroids), *_side_by_side(memory, index))
+    return Lists(index, jnp.asarray(centroids), *_side_by_side(keys, index))
 
 
 @jax.jit
-def _side_by_side(memory: Memory, index: Index) -> tuple[Array, Array]:
+def _side_by_side(keys: Array, index: Index) -> tuple[Array, Array]:
     """Codes and scales of the base's postings."""
     place = jnp.arange(index.slots.shape[0] + PADDING, dtype=jnp.int32)
 
     def code(place: Array) -> tuple[Array, Array]:
-        codes, scale = round_to_codes(memory.keys.at[index.slots.at[place].get(mode="clip")].get(mode="clip"))
+        codes, scale = round_to_codes(jnp.asarray(keys).at[index.slots.at[place].get(mode="clip")].get(mode="clip"))
         held = place < index.offsets[-1]
         return jnp.where(held, codes, 0), jnp.where(held, scale, 0)
 

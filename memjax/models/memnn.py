@@ -187,8 +187,7 @@ class MemNN(nnx.Module):
             question: int `[S]`, token ids.
             memory: N slots with keys of `embed` and the sentences' token ids `[S]` as values.
             where: bool `[N]`, slots that may be found; all valid ones by default.
-            search: of `memjax.search`, exact, hashed or sharded, with `keys_fn=candidates_of`; every slot is scored
-                without one.
+            search: of `memjax.search`, with `keys_fn=candidates_of`; every slot is scored without one.
 
         Returns:
             The answer's words and the memories behind it.

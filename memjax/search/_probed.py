@@ -39,7 +39,9 @@ class _Pairs(NamedTuple):
     runs: Array  # int32 []
 
 
-def probed(lists: Lists, k: int, num_probes: int, width: int) -> SearchFn:
+def probed(
+    lists: Lists, k: int, num_probes: int, width: int, *, keys_fn: Callable[[PyTree], PyTree] | None = None
+) -> SearchFn:
     """Makes a search that scores the vectors in the lists whose centroids are nearest to the query.
 
     Queries of a batch that probe the same list are scored by one product. As in `exact`, maxima of groups of rows are
@@ -52,6 +54,7 @@ def probed(lists: Lists, k: int, num_probes: int, width: int) -> SearchFn:
         width: rows that are kept for a query, at most, in blocks of 512: each list takes whole ones, and the width is
             rounded up to them. Lists are uneven, and it must hold the longest that come together. What is beyond is
             left out, the farthest list first, and counted in `Hits.lost`.
+        keys_fn: from `memory.keys` to the vectors, where keys are more than that; that of `build_lists`.
 
     Returns:
         `search(queries, memory, where=None) -> Hits`, as `exact`.
@@ -83,11 +86,12 @@ def probed(lists: Lists, k: int, num_probes: int, width: int) -> SearchFn:
         _checks.rank("memory.times", memory.times, 1, "[N]")
         check_queries(queries, where, memory.num_slots)
         check_k(k, memory.num_slots)
-        _keys.check(memory.keys, queries.vector)
-        vector, keys = stop_gradient(queries.vector), stop_gradient(memory.keys)
+        keys = memory.keys if keys_fn is None else keys_fn(memory.keys)
+        _keys.check(keys, queries.vector)
+        vector, fixed = stop_gradient(queries.vector), stop_gradient(keys)
         given = jax.tree.map(jnp.asarray, (lists, memory.times, where))  # restored ones may hold NumPy arrays
-        slots, candidates, lost = _find(k, num_probes, width, given[0], keys, given[1], vector, given[2])
-        return make_hits(memory.keys, queries.vector, slots, candidates, lost)
+        slots, candidates, lost = _find(k, num_probes, width, given[0], fixed, given[1], vector, given[2])
+        return make_hits(keys, queries.vector, slots, candidates, lost)
 
     return search
 

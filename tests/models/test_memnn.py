@@ -261,9 +261,11 @@ def test_answers_are_the_same_over_any_search(options):
     plain = model(question, memory)
     one_bucket = jnp.asarray([-1, -1] + [0] * WORDS, jnp.int32)  # every statement is a candidate
     index = hashing.build(memory, one_bucket, memory.values)
+    lists = hashing.build_lists(memory, memory.keys["candidate"][:2], keys_fn=candidates_of)
     for searching in (
         search.exact(SLOTS, keys_fn=candidates_of),
         search.hashed(index, SLOTS, 4 * SLOTS, keys_fn=candidates_of),
+        search.probed(lists, SLOTS, 2, 1024, keys_fn=candidates_of),
     ):
         found = jax.jit(lambda question, memory, searching=searching: model(question, memory, search=searching))(
             question, memory

@@ -124,6 +124,22 @@ def test_nothing_is_found_in_empty_lists_or_by_nan():
     assert not probed(lists, 2, 512)(search.Queries(jnp.full((2, 2), jnp.nan)), memory).valid.any()
 
 
+def test_vectors_may_be_a_part_of_the_keys(written):
+    plain, lists, rng = written
+    memory, keys_fn = mm.map_keys(plain, lambda key: {"vector": key, "more": key[0]}), lambda keys: keys["vector"]
+    key = jnp.asarray(rng.standard_normal(D), jnp.float32)
+    written, after = hashing.write_to_lists(memory, lists, {"vector": key, "more": key[0]}, 0, keys_fn=keys_fn)
+    expected = hashing.write_to_lists(plain, lists, key, jnp.int32(0))
+    jax.tree.map(np.testing.assert_array_equal, after, expected[1])
+    built = [hashing.build_lists(each, lists.centroids, keys_fn=fn) for each, fn in ((memory, keys_fn), (plain, None))]
+    jax.tree.map(np.testing.assert_array_equal, *built)
+    asked = search.Queries(key[None])
+    hits = search.probed(after, K, 2, 1024, keys_fn=keys_fn)(asked, written)
+    jax.tree.map(np.testing.assert_array_equal, hits, search.probed(after, K, 2, 1024)(asked, expected[0]))
+    with pytest.raises(ValueError, match="memory.keys: expected one array"):
+        hashing.build_lists(memory, lists.centroids)
+
+
 def test_bad_input_is_refused(written):
     memory, lists, _ = written
     with pytest.raises(ValueError, match="num_probes: expected at most 5, the number of lists, got 6"):
