@@ -481,6 +481,11 @@ CASES = {
         draw(parameters(embedding), integers(0, W + 2, B, S)),
         (0,),
     ),
+    "nn.remember": Case(
+        lambda inputs, lengths: nn.remember(nn.Recent(inputs[:, :2], jnp.minimum(lengths, 2)), inputs, lengths),
+        draw(vector(B, T, D), lengths),
+        (0,),
+    ),
     "nn.rectify": Case(partial(nn.rectify, activation="half"), draw(vector(D)), (0,)),
     "nn.SoftMemory": Case(
         with_module(soft_memory, lambda module, *args: module(*args)),

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Language models over an LSTMN, or over an LSTM for comparison."""
 
+from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
@@ -9,10 +10,10 @@ from jax.typing import DTypeLike
 
 from memjax.losses import word_log_probs
 from memjax.models._readers import LanguageCore, check_rate, drop, embed, make_language_core
-from memjax.nn import LSTM, LSTMN, Embedding, _weights
+from memjax.nn import LSTM, LSTMN, Embedding, Recent, SoftMemory, _weights, remember
 from memjax.typing import NUM_SPECIAL, Array
 
-Tapes = tuple[Any, ...]  # of `memjax.lstmn.Tape`, or of `memjax.nn.Recent`
+Tapes = tuple[Any, ...]  # of `memjax.lstmn.Tape`, or of words, `memjax.nn.Recent`
 
 
 class LanguageModel(nnx.Module):
@@ -110,9 +111,19 @@ class LanguageModel(nnx.Module):
         Raises:
             ValueError: if a shape, dtype or size does not fit.
         """
-        inputs = embed(self.embedding, tokens, self.word_dropout, self.dropout, key, axes=())
         hidden: Any
-        hidden, tapes = self.core(inputs, lengths, initial_tape, return_tape=True)
+        embed_words = partial(
+            embed, self.embedding, word_dropout=self.word_dropout, dropout=self.dropout, key=key, axes=()
+        )
+        if isinstance(self.core, SoftMemory):
+            (recent,) = self.empty_tapes(tokens.shape[0], 1) if initial_tape is None else initial_tape
+            slots = recent.inputs.shape[1]
+            # The words that are remembered are embedded anew, so that the gradient reaches all of them.
+            inputs = embed_words(tokens=jnp.concatenate([recent.inputs.astype(tokens.dtype), tokens], axis=1))
+            hidden = self.core(inputs[:, slots:], lengths, (Recent(inputs[:, :slots], recent.length),))
+            tapes: Tapes = (remember(recent, tokens, lengths),)
+        else:
+            hidden, tapes = self.core(embed_words(tokens=tokens), lengths, initial_tape, return_tape=True)
         return self._project(drop(hidden, self.dropout, key, 2)), tapes
 
     def output(self) -> tuple[Array, Array]:
@@ -149,6 +160,8 @@ class LanguageModel(nnx.Module):
             batch: B.
             slots: of an LSTMN's tapes, its span; an LSTM's have one.
         """
+        if isinstance(self.core, SoftMemory):
+            return (Recent(jnp.zeros((batch, self.core.slots), jnp.int32), jnp.zeros(batch, jnp.int32)),)
         return self.core.empty_tape(batch) if isinstance(self.core, LSTM) else self.core.empty_tape(batch, slots)
 
     def start(self, batch: int, slots: int) -> Any:
@@ -173,6 +186,9 @@ class LanguageModel(nnx.Module):
         Returns:
             the new state; the scores of the next word, `[B, V]`.
         """
+        if isinstance(self.core, SoftMemory):
+            read, state = self.read(tokens[:, None], None, state)
+            return state, self._scores(read[:, 0])
         state, hidden = self.core.step(state, self.embedding(tokens))
         return state, self._scores(self._project(hidden))
 

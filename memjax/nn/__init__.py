@@ -9,7 +9,7 @@ from memjax.nn.lstm import LSTM
 from memjax.nn.lstmn import LSTMN
 from memjax.nn.lstmn_cell import LSTMNCell
 from memjax.nn.rnn import RNN
-from memjax.nn.soft_memory import Activation, Recent, SoftMemory, rectify
+from memjax.nn.soft_memory import Activation, Recent, SoftMemory, rectify, remember
 
 __all__ = [
     "LSTM",
@@ -30,4 +30,5 @@ __all__ = [
     "SoftMemory",
     "SourceAttention",
     "rectify",
+    "remember",
 ]

@@ -41,15 +41,39 @@ def rectify(query: Array, activation: Activation) -> Array:
 
 @struct.dataclass
 class Recent:
-    """The latest inputs of each row of a batch; the latest one comes last.
+    """The latest inputs of each row of a batch, or the words that they are of; the latest one comes last.
 
     Attributes:
-        inputs: `[B, N, D]`.
+        inputs: `[B, N, D]`, or words `[B, N]`.
         length: how many of them there are; those before are empty.
     """
 
-    inputs: Array  # [B, N, D]
+    inputs: Array  # [B, N, ...]
     length: Array  # int32 [B]
+
+
+def remember(recent: Recent, inputs: Array, lengths: Array | None = None) -> Recent:
+    """The latest inputs after T more.
+
+    Args:
+        recent: those before, N.
+        inputs: `[B, T, ...]`.
+        lengths: int `[B]`, steps that count in each row; None for all.
+
+    Returns:
+        As many as before.
+
+    Example:
+        >>> recent = Recent(jnp.array([[0, 5, 6]]), jnp.array([2]))
+        >>> remember(recent, jnp.array([[7, 8]]), jnp.array([1])).inputs.tolist()
+        [[5, 6, 7]]
+    """
+    num_slots, steps = recent.inputs.shape[1], inputs.shape[1]
+    lengths = jnp.full(inputs.shape[0], steps, jnp.int32) if lengths is None else jnp.asarray(lengths)
+    table = jnp.concatenate([recent.inputs.astype(inputs.dtype), inputs], axis=1)
+    at = lengths[:, None] + jnp.arange(num_slots)[None]  # [B, N]
+    latest = jnp.take_along_axis(table, jnp.expand_dims(at, range(2, table.ndim)), axis=1)
+    return Recent(latest, jnp.minimum(recent.length + lengths, num_slots))
 
 
 class SoftMemory(nnx.Module):
@@ -149,20 +173,14 @@ class SoftMemory(nnx.Module):
             return jax.vmap(lambda rows: self._read(inputs, outputs, rows, rows >= before - length))(rows)
 
         hidden = jax.vmap(one_row)(table, recent.length)
-        lengths = jnp.full(batch, steps, jnp.int32) if lengths is None else lengths
-        hidden = jnp.where((jnp.arange(steps)[None] < lengths[:, None])[..., None], hidden, 0)
-        if not return_tape:
-            return hidden
-        at = before + lengths[:, None] - self.slots + jnp.arange(self.slots)[None]  # [B, N]
-        latest = jnp.take_along_axis(table, jnp.maximum(at, 0)[..., None], axis=1)
-        return hidden, (Recent(latest, jnp.minimum(recent.length + lengths, self.slots)),)
+        hidden = lstmn.keep(hidden, lengths)
+        return (hidden, (remember(recent, inputs, lengths),)) if return_tape else hidden
 
-    def empty_tape(self, batch: int, slots: int | None = None) -> tuple[Recent, ...]:
+    def empty_tape(self, batch: int) -> tuple[Recent, ...]:
         """Nothing to go on from.
 
         Args:
             batch: B.
-            slots: not used: as many as the core reads.
         """
         zeros = jnp.zeros((batch, self.slots, self.in_features), self.ages.get_value().dtype)
         return (Recent(zeros, jnp.zeros(batch, jnp.int32)),)

@@ -98,7 +98,8 @@ WindowsFn = Callable[[tuple[Any, Any], TextBatch], tuple[tuple[Any, Any], dict[s
 def make_window_steps(step: StepFn) -> WindowsFn:
     """Makes the steps over windows of a text: each goes on from the tapes of the window before.
 
-    Gradients stay within a window. A window without words is no step, and changes nothing.
+    Gradients stay within a window, but those of an end-to-end memory, which reach all the words that it remembers. A
+    window without words is no step, and changes nothing.
 
     Args:
         step: of `make_step` with `make_language_loss`.

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The memory of the latest inputs, against plain loops; windows, single steps, padding."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -88,6 +90,18 @@ def test_a_language_model_over_the_latest_words():
     other = model(tokens.at[0, 1].set(6))
     np.testing.assert_allclose(scores[0, 4:], other[0, 4:], rtol=1e-5)  # beyond the slots
     assert not np.allclose(scores[0, 3], other[0, 3])
+    first, tape = model.read(tokens[:, :4])
+    rest, _ = model.read(tokens[:, 4:], None, tape)
+    np.testing.assert_allclose(jnp.concatenate([first, rest], 1), model.read(tokens)[0], rtol=1e-5, atol=1e-6)
+
+    def value(model, cut):  # of the last word
+        return jnp.sum(
+            model.read(tokens[:, cut:], None, model.read(tokens[:, :cut])[1] if cut else None)[0][0, -1] ** 2
+        )
+
+    whole, parted = (nnx.grad(partial(value, cut=cut))(model)["embedding"]["table"][...] for cut in (0, 5))
+    np.testing.assert_allclose(whole, parted, rtol=1e-5, atol=1e-7)
+    assert whole[tokens[0, 3]].any() and not whole[6].any()
     state = model.start(1, 99)
     for t in range(6):
         state, one = model.step(state, tokens[:, t])
