@@ -45,10 +45,10 @@ MODELS = {
         schedule="cosine",
         decay=LanguageConfig.decay,
         significant=LanguageConfig.significant,
-        dropout=0.3,
+        dropout=0.4,
         window=32,
         batch_size=16,
-        epochs=15,
+        epochs=12,
     ),
 }
 
