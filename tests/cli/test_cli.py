@@ -368,7 +368,7 @@ def test_without_the_extra_tensorboard(capsys, monkeypatch, tmp_path):
 
 
 def test_stopped_by_hand(capsys, monkeypatch, run):
-    def stop(*args):
+    def stop(*args, **options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(main_module, "evaluate", stop)
