@@ -97,7 +97,7 @@ def test_train_does_not_resume_another_run(capsys, copy):
 def test_train_has_nothing_to_resume(capsys, tmp_path):
     code, _, err = call(capsys, *train_args(tmp_path / "none", "--resume"))
     assert code == 1
-    assert f"memjax train --run-folder {tmp_path / 'none'}" in err
+    assert f"{tmp_path / 'none'}: expected a run folder with a config.json; make one with `memjax train`" in err
     assert not (tmp_path / "none").exists()
 
 

@@ -41,7 +41,7 @@ def test_each_triple_is_a_pair_in_both_directions(bag, forward, inverse):
 def test_a_question_about_what_is_in_no_triple_keeps_its_words():
     encoder = KeyValueEncoder(GRAPH, "phrases", build_key_value_vocabulary(GRAPH, ASKED))
     tokens, entity, unknown = encoder.question("who is in [Nothing]")
-    assert (len(tokens), entity, unknown) == (3, -1, [])
+    assert (len(tokens), entity, unknown) == (3, -1, ["nothing"])
     assert encoder.question("?")[0] == []
 
 
