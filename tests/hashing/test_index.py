@@ -170,6 +170,7 @@ def test_a_dropped_write_has_no_posting():
     assert int(index.tail_count) == 1 and int(memory.dropped) == 1
 
 
+@pytest.mark.thorough
 def test_frequent_buckets_are_skipped_in_the_tail_too():
     keys = jnp.full((4, S), 2, jnp.int32)
     memory = mm.write_many(mm.empty(4, keys[0], jnp.int32(0)), keys[:3], jnp.arange(3))
@@ -188,6 +189,7 @@ def test_a_masked_write_leaves_a_full_tail_as_it_is():
     jax.tree.map(np.testing.assert_array_equal, again, (memory, index))
 
 
+@pytest.mark.thorough
 def test_a_restored_index_of_numpy_arrays_will_do(written):
     memory, index = written
     plain = jax.device_get((memory, index))

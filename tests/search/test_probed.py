@@ -124,6 +124,7 @@ def test_nothing_is_found_in_empty_lists_or_by_nan():
     assert not probed(lists, 2, 512)(search.Queries(jnp.full((2, 2), jnp.nan)), memory).valid.any()
 
 
+@pytest.mark.thorough
 def test_vectors_may_be_a_part_of_the_keys(written):
     plain, lists, rng = written
     memory, keys_fn = mm.map_keys(plain, lambda key: {"vector": key, "more": key[0]}), lambda keys: keys["vector"]
