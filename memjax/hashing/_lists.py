@@ -81,12 +81,12 @@ def write_to_lists(
     written, index = _index.write(memory, lists.index, key, value, words, slot_fn, where)
     full = lists.index.tail_count == lists.index.tail_slots.shape[0]
     merged = full & (written.count - written.dropped > memory.count - memory.dropped)  # as something was stored
-    keys = written.keys if keys_fn is None else keys_fn(written.keys)
-    codes, scales, _ = lax.while_loop(
-        lambda carry: carry[2],
-        lambda carry: (*_side_by_side(keys, index), jnp.bool_(False)),
-        (lists.codes, lists.scales, merged),
-    )
+
+    def code(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        keys = written.keys if keys_fn is None else keys_fn(written.keys)  # of all slots, so at a merge alone
+        return *_side_by_side(keys, index), jnp.bool_(False)
+
+    codes, scales, _ = lax.while_loop(lambda carry: carry[2], code, (lists.codes, lists.scales, merged))
     return written, Lists(index, lists.centroids, codes, scales)
 
 

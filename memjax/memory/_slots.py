@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from memjax import _checks
-from memjax.memory._memory import Memory, valid
+from memjax.memory._memory import Memory, remap_outside, valid
 from memjax.typing import Array, PyTree, SlotFn
 
 
@@ -149,9 +149,10 @@ def hashed_slot(bucket_fn: Callable[[PyTree], Array], slots_per_bucket: int) -> 
                 f"bucket_fn: expected an integer scalar, got {bucket.dtype} of shape {bucket.shape}; "
                 "it is given one slot's key"
             )
-        bucket = bucket.astype(jnp.promote_types(bucket.dtype, jnp.int32))
-        known = (bucket >= 0) & (bucket < num_slots // slots_per_bucket)
-        start = jnp.where(known, bucket, 0).astype(jnp.int32) * slots_per_bucket
+        num_buckets = num_slots // slots_per_bucket
+        bucket = remap_outside(bucket, num_buckets)
+        known = bucket < num_buckets
+        start = jnp.where(known, bucket, 0) * slots_per_bucket
         times = jax.lax.dynamic_slice(memory.times, (start,), (slots_per_bucket,))
         # An empty slot has time -1, before every write, so the oldest is also the first free one.
         return jnp.where(known, start + jnp.argmin(times).astype(jnp.int32), num_slots)

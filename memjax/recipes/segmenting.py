@@ -19,7 +19,6 @@ from memjax.errors import RunError
 from memjax.models import Cuts, Segmenter
 from memjax.recipes.config import AnsweringConfig
 from memjax.recipes.program import MAX_SENTENCE
-from memjax.recipes.runs import alone
 from memjax.training import (
     SegmentBatch,
     TrainState,
@@ -117,22 +116,20 @@ def fit_segmenter(
 
     Raises:
         ValueError: if the stream has no question with supports.
-        RunError: if another process trains in the run folder.
     """
-    with contextlib.nullcontext() if folder is None else alone(folder):
-        if folder is not None:  # a kill may have left one, or a part of one
-            with contextlib.suppress(RunError):
-                return load_segmenter(config, vocabulary, folder)
-        segments, following = encode_segments(stream, vocabulary)
-        if not len(segments):
-            raise ValueError("stream: expected questions with supporting statements to learn segments from, got none")
-        batch = SegmentBatch(jnp.asarray(segments), jnp.asarray(following))
-        epochs = -(-STEPS // max(len(batch) // config.batch_size, 1))
-        program = _program(vocabulary.num_words, config.features, config.learning_rate, config.batch_size, epochs)
-        params = program.fit(jnp.asarray(seed), batch)
-        if folder is not None:
-            save_pytree(_place(folder), params, overwrite=True)
-        return TrainedSegmenter(vocabulary, program, params)
+    if folder is not None:  # a kill may have left one, or a part of one
+        with contextlib.suppress(RunError):
+            return load_segmenter(config, vocabulary, folder)
+    segments, following = encode_segments(stream, vocabulary)
+    if not len(segments):
+        raise ValueError("stream: expected questions with supporting statements to learn segments from, got none")
+    batch = SegmentBatch(jnp.asarray(segments), jnp.asarray(following))
+    epochs = -(-STEPS // max(len(batch) // config.batch_size, 1))
+    program = _program(vocabulary.num_words, config.features, config.learning_rate, config.batch_size, epochs)
+    params = program.fit(jnp.asarray(seed), batch)
+    if folder is not None:
+        save_pytree(_place(folder), params, overwrite=True)
+    return TrainedSegmenter(vocabulary, program, params)
 
 
 def load_segmenter(config: AnsweringConfig, vocabulary: Vocabulary, folder: Path) -> TrainedSegmenter:

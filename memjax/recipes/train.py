@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training a Memory Network from its configuration: in memory, or in a run folder that survives a kill."""
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ from memjax.recipes.corpora import Splits, Tasks, Told, load_splits, load_test, 
 from memjax.recipes.fit import ReportFn, check_options, check_seeds, fit, restore_params, start_run
 from memjax.recipes.joint import evaluate_tasks, join, num_steps
 from memjax.recipes.program import Program, build_program, encode, encode_taught
-from memjax.recipes.runs import Run, keep_results, open_run
+from memjax.recipes.runs import Run, alone, keep_results, open_run
 from memjax.recipes.segmenting import TrainedSegmenter, fit_segmenter, load_segmenter
 from memjax.typing import Array, PyTree
 
@@ -135,7 +136,8 @@ def train(
     run = start_run(config, seeds, splits.vocabulary, folder, resume, overwrite)
     segmenter, examples = None, splits.train
     if isinstance(examples, Stream):  # cut as a test stream is, so that what is learned from looks alike
-        segmenter = fit_segmenter(config, seeds[0], examples, splits.vocabulary, folder)
+        with contextlib.nullcontext() if folder is None else alone(folder):
+            segmenter = fit_segmenter(config, seeds[0], examples, splits.vocabulary, folder)
         examples = cut(examples, segmenter.ends(examples))
     if isinstance(examples, Tasks):
         joint, batches = join(program, examples, splits.vocabulary, config.batch_size)

@@ -89,8 +89,9 @@ def probed(
         keys = memory.keys if keys_fn is None else keys_fn(memory.keys)
         _keys.check(keys, queries.vector)
         vector, fixed = stop_gradient(queries.vector), stop_gradient(keys)
-        given = jax.tree.map(jnp.asarray, (lists, memory.times, where))  # restored ones may hold NumPy arrays
-        slots, candidates, lost = _find(k, num_probes, width, given[0], fixed, given[1], vector, given[2])
+        # Restored ones may hold NumPy arrays.
+        restored, times, allowed = jax.tree.map(jnp.asarray, (lists, memory.times, where))
+        slots, candidates, lost = _find(k, num_probes, width, restored, fixed, times, vector, allowed)
         return make_hits(keys, queries.vector, slots, candidates, lost)
 
     return search
