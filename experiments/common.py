@@ -20,7 +20,7 @@ from memjax import _checks
 from memjax.data.streams import Stream
 from memjax.errors import DataError, RunError
 from memjax.recipes import AnsweringConfig, Corpus, Splits, load_splits, load_test, progress, train
-from memjax.recipes.config import Config, to_json
+from memjax.recipes.config import Config, from_json, to_json
 from memjax.training.checkpoints import describe_difference
 from memjax.training.files import lock, read_json, write_json, write_text
 
@@ -68,10 +68,12 @@ class Rows:
 
         Raises:
             RunError: if the folder holds the row under another configuration.
+            DataError: if its configuration is none of this version.
         """
         settings, rows = to_json(config), self._read()["rows"]
         if name in rows:
-            self._refuse(name, rows[name]["config"], settings)
+            # Of a version with fewer settings, the others have their defaults.
+            self._refuse(name, to_json(from_json(rows[name]["config"], str(self._path))), settings)
             return rows[name]
         here, start = environment(), time.monotonic()
         with self._changed() as (content, _):

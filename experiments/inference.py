@@ -15,8 +15,11 @@ from typing import Any, Literal
 from experiments import _reading, common
 from memjax.recipes import MODERN_INFERENCE, SNLI, InferenceConfig
 
-#: The paper's accuracies with h = 100, from all 549,367 training pairs; the LSTM is Bowman et al.'s.
-PAPER = {"LSTM": 77.6, "LSTMN": 81.5, "LSTMN, shallow": 84.3, "LSTMN, deep": 84.5}
+#: The paper's accuracies by h, from all 549,367 training pairs; the LSTM is Bowman et al.'s.
+PAPER = {
+    100: {"LSTM": 77.6, "LSTMN": 81.5, "LSTMN, shallow": 84.3, "LSTMN, deep": 84.5},
+    300: {"LSTMN, shallow": 85.2, "LSTMN, deep": 85.7},
+}
 
 _PAPER = InferenceConfig()
 MODELS = {
@@ -48,6 +51,10 @@ class Config:
     """Vectors of words to start from: glove, none, or a file."""
     features: int = 50
     """D, the numbers of each of those vectors."""
+    hidden_features: int = 100
+    """H, of each core; the paper has 300 too."""
+    source: Literal["files", "tfds"] = "files"
+    """What the folder holds of the corpus; or all of it, TFDS's own snli, which is downloaded there."""
     seeds: int = 3
     """Trained side by side."""
     epochs: int = 0
@@ -64,16 +71,23 @@ def main(config: Config) -> None:
     rows = []
     for vectors, model in itertools.product(config.vectors, config.models):
         settings = _settings(config, model, vectors)
-        name = f"{model} | {Path(vectors).name}"
+        wide = f", h = {config.hidden_features}" if config.hidden_features != MODELS[model].hidden_features else ""
+        name = f"{model}{wide} | {Path(vectors).name}"
         measure = partial(_reading.labelling, config.folder, name, settings, config.seeds, config.split)
-        rows.append(_reading.row(kept, name, settings, PAPER.get(model, ""), "accuracy", measure))
+        paper = PAPER.get(config.hidden_features, {}).get(model, "")
+        rows.append(_reading.row(kept, name, settings, paper, "accuracy", measure))
     columns = ["", "vectors", "paper", config.split, *_reading.COLUMNS]
     common.finish(config.folder, common.markdown(columns, rows))
 
 
 def _settings(config: Config, model: str, vectors: str) -> InferenceConfig:
-    corpus = SNLI(config.data)
-    settings = dataclasses.replace(MODELS[model], corpus=corpus, features=config.features, vectors=vectors)
+    settings = dataclasses.replace(
+        MODELS[model],
+        corpus=SNLI(source=config.source, data=config.data),
+        features=config.features,
+        hidden_features=config.hidden_features,
+        vectors=vectors,
+    )
     if vectors != "none":
         settings = dataclasses.replace(settings, tuning="frozen_first")
     return dataclasses.replace(settings, epochs=config.epochs) if config.epochs else settings

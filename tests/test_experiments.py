@@ -13,6 +13,7 @@ import experiments
 from experiments import _reading, common
 from memjax.errors import RunError
 from memjax.recipes import AnsweringConfig
+from memjax.training.files import read_json, write_json
 
 
 @dataclasses.dataclass
@@ -39,6 +40,15 @@ def test_a_row_is_measured_once(tmp_path):
         again.measure("one", AnsweringConfig(epochs=7), never)
     with pytest.raises(RunError, match="the folder is of other settings: seeds"):
         common.Rows(tmp_path, Flags(), {"seeds": 3})
+
+
+def test_a_row_of_a_version_with_fewer_settings(tmp_path):
+    made = common.Rows(tmp_path, Flags(), {}).measure("one", AnsweringConfig(), lambda: {"accuracy": [1.0]})
+    content = read_json(tmp_path / "results.json")
+    del content["rows"]["one"]["config"]["beam"]
+    write_json(tmp_path / "results.json", content)
+    again = common.Rows(tmp_path, Flags(), {}).measure("one", AnsweringConfig(), lambda: {"accuracy": [2.0]})
+    assert again["accuracy"] == made["accuracy"]
 
 
 def test_a_row_that_was_stopped_names_both_commits_and_tells_no_time(tmp_path, monkeypatch):

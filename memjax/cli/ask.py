@@ -97,6 +97,8 @@ def show_knowledge(reply: KnowledgeReply) -> Iterator[str]:
 def show_key_value(reply: KeyValueReply) -> Iterator[str]:
     """The lines that show an answer and the triples that were read most for it."""
     yield f"  -> {reply.answer or 'I found nothing'}"
+    if reply.answer_read != reply.answer:
+        yield f"     of what was read: {reply.answer_read}"
     for number, (triple, weight) in enumerate(zip(reply.supports, reply.weights, strict=True), start=1):
         yield f"     {number}. {' | '.join(triple)}   (weight {weight:.2f})"
     if reply.unknown:

@@ -210,7 +210,10 @@ class Generate:
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """Say how probable the sentences of a file are to a language model, one a line; each is read by itself."""
+    """Say how probable the sentences of a file are to a language model, one a line.
+
+    Each is read by itself; where the model's tape is carried from sentence to sentence, after those before it.
+    """
 
     run_folder: Path
     """A run folder."""

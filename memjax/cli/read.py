@@ -10,7 +10,7 @@ import numpy as np
 
 from memjax.cli.pictures import save_picture
 from memjax.data import ptb
-from memjax.data._lines import lines_of, read_lines, texts_of
+from memjax.data._lines import lines_of, read_lines, short, texts_of
 from memjax.errors import DataError
 from memjax.recipes import Labeller, Reader
 
@@ -38,10 +38,16 @@ def read_input(file: Path) -> list[Line]:
 
 
 def scores(reader: Reader, lines: list[Line], words: bool) -> Iterator[str]:
-    """What there is to print: each sentence with its perplexity, or each word; the perplexity of all at the end."""
+    """What there is to print: each sentence with its perplexity, or each word; the perplexity of all at the end.
+
+    Raises:
+        DataError: if there are no words.
+    """
     nats, count, unknown = 0.0, 0, 0
     sentences = [ptb.words_of(line.text, line.path, line.number) for line in lines]
     texts = [" ".join(words) for words in sentences if words]
+    if not texts:
+        raise DataError("expected at least one line with words, got ends of sentences alone", lines[0].path)
     for line, scored in zip(texts, reader.score_all(texts), strict=True):
         known = [log_prob for log_prob in scored.log_probs if not np.isnan(log_prob)]
         nats, count, unknown = nats - sum(known), count + len(known), unknown + len(scored.words) - len(known)
@@ -57,21 +63,33 @@ def scores(reader: Reader, lines: list[Line], words: bool) -> Iterator[str]:
 def labels(labeller: Labeller, lines: list[Line], probabilities: bool) -> Iterator[str]:
     """What there is to print: each line with its label in front, and nothing for one without words.
 
+    How many words the model does not know is said on the standard error, where the labels are no part of it.
+
     Raises:
         DataError: if a line is not as the model wants it.
     """
     width, texts = max(map(len, labeller.names)), []
     for line in lines:
         try:
-            texts.append(labeller.split(line.text))
+            text = labeller.split(line.text)
         except ValueError as error:
             raise DataError(str(error), line.path, line.number) from None
+        if not all(text):
+            raise DataError(f"expected words in each sentence, got {short(line.text)}", line.path, line.number)
+        texts.append(text)
     number = 0
     for line, label in zip(lines, labeller.label_texts(texts), strict=True):
         yield from [""] * (line.number - number - 1)
         number = line.number
         shares = "".join(f"{name} {share:.3f}  " for name, share in label.probabilities.items())
         yield f"{label.name:{width}}  {shares if probabilities else ''}{line.text}"
+    words = [word for text in texts for sentence in text for word in sentence]
+    unknown = sum(word not in labeller.vocabulary for word in words)
+    if unknown:
+        print(
+            f"memjax: {unknown} of {len(words)} words are unknown to the model, which reads nothing in their place",
+            file=sys.stderr,
+        )
 
 
 def plot(model: Reader | Labeller, sentence: str, layer: int, picture: Path) -> Iterator[Path]:

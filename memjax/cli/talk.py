@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from memjax.cli.ask import piped, prompt, read_story
-from memjax.data.dialog import ApiCall
+from memjax.data.dialog import ApiCall, is_fact
 from memjax.errors import DataError
 from memjax.recipes import Bot, BotReply, find_restaurants, load_dialogs
 
-HELP = "Say something; an empty line lets the bot go on (<SILENCE>). /forget: a new dialog. Ctrl-D: leave."
+HELP = """Say something; an empty line lets the bot go on (<SILENCE>). A fact is told: resto_rome R_price cheap.
+/forget: a new dialog. Ctrl-D: leave."""
 
 #: Utterances behind a response that are shown, and the least share of one.
 MAX_READ, LEAST_SHARE = 3, 0.05
@@ -42,7 +43,7 @@ def converse(bot: Bot, lines: Iterable[str]) -> Iterator[str]:
 
     Args:
         bot: holds the memory.
-        lines: what the user says; an empty line is `<SILENCE>`.
+        lines: what the user says; an empty line is `<SILENCE>`. A fact, as "resto_rome R_price cheap", is told.
 
     Yields:
         What there is to print.
@@ -51,6 +52,10 @@ def converse(bot: Bot, lines: Iterable[str]) -> Iterator[str]:
         if line.strip() == "/forget":
             bot.forget()
             yield "  (forgotten)"
+            continue
+        if is_fact(line):
+            bot.tell(line)
+            yield "  (told)"
             continue
         try:
             reply = bot.say(line)

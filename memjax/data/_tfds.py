@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from memjax.data.stories import Example
+from memjax.errors import DataError
 
 Config = tfds.core.BuilderConfig
 Version = tfds.core.Version
@@ -94,3 +95,20 @@ class Corpus(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
             values = {name: _decoded(field, record[name]) for name, field in fields.items()}
             examples.append(values["words"] if self.KIND in _FEATURES else self.KIND(**values))
         return examples
+
+
+def download(name: str, data_dir: str | os.PathLike[str]) -> Any:
+    """A corpus of TFDS's own, as array_record files, downloaded and prepared where it is not there yet.
+
+    Raises:
+        DataError: if it cannot be downloaded.
+    """
+    builder: Any = tfds.builder(name, data_dir=os.fspath(data_dir), file_format="array_record")
+    if not builder.is_prepared():
+        try:
+            with contextlib.redirect_stdout(sys.stderr):  # TFDS prints what it does.
+                builder.download_and_prepare()
+        except Exception as error:  # of the network, of any type
+            why = f"expected to download TFDS's {name}, got {type(error).__name__}"
+            raise DataError(f"{why}; try again with a network, or use the corpus' own files", data_dir) from error
+    return builder

@@ -9,7 +9,8 @@ import difflib
 import os
 from typing import Any, ClassVar
 
-from memjax.data import babi, dialog, ptb, simulation, snli, sort_of_clevr, sst
+from memjax import _checks
+from memjax.data import _tfds, babi, dialog, ptb, simulation, snli, sort_of_clevr, sst
 from memjax.data._tfds import Config, Corpus, Version
 from memjax.data.stories import Example
 from memjax.errors import DataError
@@ -183,8 +184,7 @@ class LocalSnli(Corpus):
     """Stanford Natural Language Inference, from local files: the release, or the part of it that is there.
 
     `manual_dir` is a folder that `memjax.data.snli.load` accepts. Splits are train, dev and test. Where there is a
-    network, TFDS's own `snli` has the whole corpus, as raw text; without one it fails only after minutes, so look for
-    files first.
+    network, `download_snli` has the whole corpus.
 
     Reference: Cheng et al. 2016, section 5.3.
     Departs from the paper: as `memjax.data.snli.load`.
@@ -347,3 +347,32 @@ def examples(builder: Any, split: str) -> list[Any]:
     """
     read: list[Any] = builder.read(split)
     return read
+
+
+def download_snli(data_dir: str | os.PathLike[str], split: str) -> list[snli.Pair]:
+    """Reads a split of TFDS's own `snli`, which is downloaded first where it is not there yet.
+
+    Args:
+        data_dir: folder to write under, for TFDS. Without a network it takes minutes until an error is raised.
+        split: "train", "dev" or "test".
+
+    Returns:
+        The pairs, in words as those of `memjax.data.snli.read`; those without a label are left out.
+
+    Raises:
+        ValueError: if there is no such split.
+        DataError: if the corpus cannot be downloaded.
+
+    Example:
+        `download_snli("/data/tensorflow_datasets", "dev")`
+
+    Reference: Cheng et al. 2016, section 5.3.
+    Departs from the paper: as `memjax.data.snli.read`.
+    """
+    _checks.one_of("split", split, snli.SPLITS)
+    rows = _tfds.download("snli", data_dir).as_data_source(split={"dev": "validation"}.get(split, split))
+    return [
+        snli.Pair(snli.tokenize(row["premise"].decode()), snli.tokenize(row["hypothesis"].decode()), int(row["label"]))
+        for row in rows
+        if row["label"] >= 0
+    ]

@@ -32,7 +32,7 @@ SILENCE = "<SILENCE>"
 #: What a knowledge base gives that has nothing.
 NO_RESULT = "api_call no result"
 
-#: The order in which dialogs tell what is known of a restaurant; others come last.
+#: The order in which dialogs of tasks 3 to 5 tell what is known of a restaurant; others come last.
 _TOLD = ("R_phone", "R_cuisine", "R_address", "R_location", "R_number", "R_price", "R_rating")
 _FOLDERS = ("dialog-bAbI-tasks",)
 _CALL = "api_call"
@@ -158,7 +158,7 @@ class Restaurants:
         return cls(facts)
 
     def about(self, name: str) -> list[Triple]:
-        """All that is known of a restaurant, in the order of dialogs; nothing of one that is not there."""
+        """All that is known of a restaurant, in the order of tasks 3 to 5; nothing of one that is not there."""
         facts = self.facts.get(name, {}).items()
         told = sorted(facts, key=lambda fact: _TOLD.index(fact[0]) if fact[0] in _TOLD else len(_TOLD))
         return [(name, relation, value) for relation, value in told]
@@ -175,6 +175,17 @@ class Restaurants:
             for relation, value in facts.items():
                 types.setdefault(value, relation)
         return types
+
+
+def is_fact(text: str) -> bool:
+    """Whether a text tells a fact of a restaurant: its name, a relation and an object.
+
+    Example:
+        >>> is_fact("resto_rome R_price cheap"), is_fact("a cheap one")
+        (True, False)
+    """
+    words = text.split()
+    return len(words) == 3 and words[1].startswith(_RELATION)
 
 
 def read(path: str | os.PathLike[str], candidates: Collection[str] | None = None) -> list[Dialog]:
@@ -258,7 +269,7 @@ def read_restaurants(path: str | os.PathLike[str]) -> Restaurants:
     triples: list[Triple] = []
     for line, raw in read_texts(path):
         number, *words = raw.split()
-        if not number.isdecimal() or len(words) != 3 or not words[1].startswith(_RELATION):
+        if not number.isdecimal() or not is_fact(" ".join(words)):
             message = f"expected a number and restaurant R_relation<TAB>object, got {short(raw)}; correct the line"
             raise DataError(message, path, line)
         triples.append((words[0], words[1], words[2]))
@@ -361,8 +372,7 @@ def _utterances(
     if len(more) > 1:
         raise DataError(f"expected one tab, between utterance and response, got {len(more)}", path, line)
     if not more:
-        words = said.split()
-        if said != NO_RESULT and not (len(words) == 3 and words[1].startswith(_RELATION)):
+        if said != NO_RESULT and not is_fact(said):
             message = (
                 f"expected a tab between utterance and response, or a fact as 'restaurant R_price cheap', got "
                 f"{short(said)}; correct the line"

@@ -136,8 +136,14 @@ class LanguageModel(nnx.Module):
         return self._scores(self.read(tokens, lengths, initial_tape)[0])
 
     def log_probs(
-        self, tokens: Array, targets: Array, lengths: Array | None = None, initial_tape: Tapes | None = None
-    ) -> Array:
+        self,
+        tokens: Array,
+        targets: Array,
+        lengths: Array | None = None,
+        initial_tape: Tapes | None = None,
+        *,
+        return_tape: bool = False,
+    ) -> Any:
         """The log-probability of the word that follows each word, without an array of words times vocabulary.
 
         Args:
@@ -145,13 +151,15 @@ class LanguageModel(nnx.Module):
             targets: int `[B, T]`, the words that follow.
             lengths: int `[B]`; what is beyond means nothing.
             initial_tape: see `read`.
+            return_tape: also return the tapes after the last step.
 
         Returns:
-            `[B, T]`, at least float32.
+            `[B, T]`, at least float32; with `return_tape` also the tapes.
         """
-        hidden, _ = self.read(tokens, lengths, initial_tape)
+        hidden, tapes = self.read(tokens, lengths, initial_tape)
         flat = word_log_probs(hidden.reshape(-1, hidden.shape[2]), *self.output(), targets.reshape(-1))
-        return flat.reshape(targets.shape)
+        log_probs = flat.reshape(targets.shape)
+        return (log_probs, tapes) if return_tape else log_probs
 
     def empty_tapes(self, batch: int, slots: int) -> Tapes:
         """What a text that is read window by window starts from.

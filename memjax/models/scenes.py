@@ -194,7 +194,8 @@ class SceneMemNN(SceneReader):
 
     Reference: Sukhbaatar et al. 2015, section 2.2; for questions about images Santoro et al. 2017 (Relation Networks).
     Departs from the papers: the score compares slots with what was read, where the first has an inner product; the
-    second adds up a function of all pairs of slots, N^2 of them where hops read P N.
+    second adds up a function of all pairs of slots, N^2 of them where hops read P N. Values are the keys, places and
+    all: a hop compares slots with where what was read lies.
     """
 
     def __init__(

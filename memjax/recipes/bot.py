@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from memjax.data.conversations import utterance_words
-from memjax.data.dialog import BOT, FACT, NO_RESULT, SILENCE, USER, ApiCall, Restaurants
+from memjax.data.dialog import BOT, FACT, NO_RESULT, SILENCE, USER, ApiCall, Restaurants, is_fact
 from memjax.memory import Memory, empty
 from memjax.models import Candidates
 from memjax.recipes.corpora import DialogBabi
@@ -81,6 +81,7 @@ class Bot:
         seed_index: int = 0,
     ):
         self.restaurants = restaurants
+        self._told_by_name = trained.config.corpus.task != 6
         self._encoder = trained.encoder
         self._program = trained.program
         self._params = params_of_seed(trained.params, seed_index)
@@ -115,8 +116,8 @@ class Bot:
     def say(self, utterance: str) -> BotReply:
         """Answers a user, and remembers both.
 
-        Of a restaurant that the user names, what the knowledge base knows is told first; what an api_call asks for, is
-        told after it.
+        Of a restaurant that the user names, what the knowledge base knows is told first (but in task 6, some of whose
+        restaurants have everyday words for names, as "ask"); what an api_call asks for, is told after it.
 
         Args:
             utterance: what the user says; `<SILENCE>` where it is empty, which lets the bot go on.
@@ -142,6 +143,19 @@ class Bot:
         words = utterance_words(text)
         unknown = tuple(word for word in self._encoder.vocabulary.unknown(words) if not self._encoder.entities(word))
         return BotReply(response, action, tuple(facts), read, unknown)
+
+    def tell(self, fact: str) -> None:
+        """Tells a fact, as the dialogs of tasks 3 and 4 begin with them; one that is remembered is left.
+
+        Args:
+            fact: "RESTAURANT R_RELATION VALUE", three words.
+
+        Raises:
+            ValueError: if it is no fact.
+        """
+        if not is_fact(fact):
+            raise ValueError(f"fact: expected RESTAURANT R_RELATION VALUE, got {fact!r}")
+        self._tell_facts([" ".join(fact.split())])
 
     def forget(self) -> None:
         """Empties the memory: the next utterance begins a dialog."""
@@ -177,7 +191,7 @@ class Bot:
         return new
 
     def _look_up_names(self, text: str) -> list[str]:
-        if self.restaurants is None:
+        if self.restaurants is None or not self._told_by_name:
             return []
         found = [" ".join(fact) for word in text.lower().split() for fact in self.restaurants.about(word)]
         return self._tell_facts(found)

@@ -271,7 +271,7 @@ def _evaluate(
     each = {}
     for name, part in zip(names, _parts(examples), strict=True):
         [corpus] = _encode_all(program, config, vocabulary, part)
-        each[name] = 100 * (1 - np.asarray(program.evaluate(params, corpus)["wrong"]))  # [R]
+        each[name] = 100 * (1 - np.asarray(program.evaluate(params, corpus)["wrong"], float))  # [R]
     means = {"accuracy": np.mean(list(each.values()), axis=0), **each}
     return {name: values.round(4).tolist() for name, values in means.items()}
 

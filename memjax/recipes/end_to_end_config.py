@@ -82,7 +82,7 @@ class EndToEndConfig:
         if isinstance(self.corpus, BabiTasks) and self.linear_start == "validation":
             raise ValueError(
                 "linear_start: expected 'epochs' or 'none' for several tasks, whose validation losses do not fall "
-                "together, got 'validation'"
+                "together, got 'validation'; pass --recipe joint"
             )
 
     @property

@@ -99,7 +99,7 @@ class EndToEndProgram:
 
 
 def build_end_to_end(config: EndToEndConfig, num_words: int, longest: Longest, steps: int) -> EndToEndProgram:
-    """The program of a configuration; the same one for corpora of like size.
+    """The program of a configuration; the same one for corpora of one size.
 
     Args:
         config: corpus, seed, and what is chosen by, do not matter here.

@@ -13,7 +13,7 @@ import numpy as np
 from memjax import data
 from memjax.recipes.labelling import TrainedLabeller, load_labeller
 from memjax.recipes.program import params_of_seed
-from memjax.recipes.reading import like_lengths
+from memjax.recipes.reading import like_lengths, take_words
 from memjax.recipes.texts import Words
 from memjax.training import with_params
 
@@ -94,11 +94,11 @@ class Labeller:
         """As `label`, of lines whose words `split` gave."""
         if not texts:
             return []
-        parts = [data.encode_sequences(part, self.vocabulary) for part in zip(*texts, strict=True)]
-        longest = np.max([part.lengths for part in parts], axis=0)
+        parts = list(zip(*texts, strict=True))
+        longest = np.array([max(map(len, text)) for text in texts])
         found = np.zeros((len(texts), len(self.names)))
         for batch in like_lengths(longest):
-            inputs = _inputs([part.take(batch.rows, batch.num_steps) for part in parts])
+            inputs = _inputs([take_words(part, batch, self.vocabulary) for part in parts])
             rows = batch.rows[batch.rows >= 0]
             found[rows] = np.asarray(self._program.probabilities(self._params, inputs))[: len(rows)]
         return [self._said(text, row) for text, row in zip(texts, found, strict=True)]

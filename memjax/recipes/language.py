@@ -82,7 +82,7 @@ def _model(config: LanguageConfig, num_words: int, key: Array) -> LanguageModel:
         config.hidden_features,
         core=config.core,
         num_layers=config.num_layers,
-        span=_span(config),
+        span=span_of(config),
         skip_connections=config.skip_connections,
         tied=config.tied,
         dropout=config.dropout,
@@ -91,7 +91,8 @@ def _model(config: LanguageConfig, num_words: int, key: Array) -> LanguageModel:
     )
 
 
-def _span(config: LanguageConfig) -> int | None:
+def span_of(config: LanguageConfig) -> int | None:
+    """Words that each word attends to at most; None for all before it."""
     return config.span or (config.window if config.tape == "carried" else None)
 
 
@@ -313,7 +314,7 @@ def _course(
         def stretches(epoch: int) -> list[TextBatch]:
             """Each epoch begins elsewhere in the text."""
             first = np.random.default_rng([seed, epoch]).integers(len(text))
-            return _window_parts(cut(int(first)))
+            return window_parts(cut(int(first)))
 
         windows, learn = cut(), program.learn(())
         tapes = _empty_tapes(config, program.model, config.batch_size, num_seeds)
@@ -350,7 +351,7 @@ def _measurer(
     encoded = data.encode_sequences([known_words(words, vocabulary) for words in text], vocabulary)
     (mark,) = vocabulary.encode([END])
     if config.tape == "carried":
-        parts = _window_parts(data.windows(encoded, mark, MEASURED_STRETCHES, config.window))
+        parts = window_parts(data.windows(encoded, mark, MEASURED_STRETCHES, config.window))
         run = program.measure(())
 
         def measure_stream(params: PyTree) -> Array:
@@ -379,7 +380,7 @@ def _on_device(inputs: data.Sequences, targets: data.Sequences) -> TextBatch:
     return TextBatch(jnp.asarray(inputs.tokens), jnp.asarray(targets.tokens), jnp.asarray(inputs.lengths))
 
 
-def _window_parts(windows: data.Windows) -> list[TextBatch]:
+def window_parts(windows: data.Windows) -> list[TextBatch]:
     """Windows in parts of equal size; the last is filled up with windows without words."""
     rest = -len(windows) % STEPS_OF_A_PLAN
 
@@ -392,5 +393,5 @@ def _window_parts(windows: data.Windows) -> list[TextBatch]:
 
 
 def _empty_tapes(config: LanguageConfig, model: LanguageModel, batch: int, num_seeds: int) -> Any:
-    tapes = model.empty_tapes(batch, _span(config) or 1)
+    tapes = model.empty_tapes(batch, span_of(config) or 1)
     return jax.tree.map(lambda leaf: jnp.zeros((num_seeds, *leaf.shape), leaf.dtype), tapes)

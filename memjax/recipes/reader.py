@@ -14,12 +14,13 @@ import numpy as np
 from memjax import _checks, data
 from memjax.data.ptb import END
 from memjax.models import LanguageModel
+from memjax.models.language_model import Tapes
 from memjax.nn import LSTMN
-from memjax.recipes.language import TrainedLanguageModel, known_words, load_language_model
+from memjax.recipes.language import TrainedLanguageModel, known_words, load_language_model, span_of, window_parts
 from memjax.recipes.program import params_of_seed
-from memjax.recipes.reading import like_lengths
-from memjax.training import with_params
-from memjax.typing import NUM_SPECIAL, UNKNOWN, Array
+from memjax.recipes.reading import like_lengths, take_words
+from memjax.training import TextBatch, with_params
+from memjax.typing import NUM_SPECIAL, PAD, UNKNOWN, Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +42,9 @@ class ScoredWords:
 
 
 class Reader:
-    """One of the models of a run, in use. Each sentence is read by itself.
+    """One of the models of a run, in use.
+
+    Sentences are read by themselves, or each after those before it where the model's tape is carried.
 
     Args:
         trained: trained language models.
@@ -67,6 +70,7 @@ class Reader:
     def __init__(self, trained: TrainedLanguageModel, seed_index: int = 0):
         self.model: LanguageModel = with_params(trained.program.model, params_of_seed(trained.params, seed_index))
         self.vocabulary = trained.vocabulary
+        self._config = trained.config
         (self._end,) = self.vocabulary.encode([END])
 
     @classmethod
@@ -119,22 +123,51 @@ class Reader:
         return self.score_all([sentence])[0]
 
     def score_all(self, sentences: Sequence[str]) -> list[ScoredWords]:
-        """How probable the words of sentences are, those of like length read side by side; see `score`."""
+        """How probable the words of sentences are; see `score`.
+
+        Where the tape is carried, the sentences are one text, and each is read after those before it, as training and
+        evaluation read them; a sentence alone begins the text. Otherwise those of like length are read side by side.
+
+        Args:
+            sentences: words between spaces.
+        """
         if not sentences:
             return []
         words = [known_words(sentence.split(), self.vocabulary) for sentence in sentences]
-        inputs, targets = data.next_words(data.encode_sequences(words, self.vocabulary), self._end)
         scored: list[Any] = [None] * len(words)
-        for batch in like_lengths(targets.lengths):
-            given, following = (part.take(batch.rows, batch.num_steps).tokens for part in (inputs, targets))
+        if self._config.tape == "carried":
+            following, found = self._read_stream(words)
+            ends = np.cumsum([len(sentence) + 1 for sentence in words])[:-1]
+            for row, (tokens, log_probs) in enumerate(
+                zip(np.split(following, ends), np.split(found, ends), strict=True)
+            ):
+                scored[row] = self._scored(tokens, log_probs)
+            return scored
+        lengths = np.array([len(sentence) + 1 for sentence in words])
+        for batch in like_lengths(lengths):
+            inputs, targets = data.next_words(take_words(words, batch, self.vocabulary), self._end)
+            given, following = (part.tokens[:, : batch.num_steps] for part in (inputs, targets))
             found = np.asarray(_log_probs(self.model, jnp.asarray(given), jnp.asarray(following)))
             for row, tokens, log_probs in zip(batch.rows, following, found, strict=True):
                 if row >= 0:
-                    count = targets.lengths[row]
-                    said = tuple(self.vocabulary.decode(tokens[:count].tolist()))
-                    told = np.where(tokens[:count] == UNKNOWN, np.nan, log_probs[:count])
-                    scored[row] = ScoredWords(said, tuple(map(float, told)))
+                    scored[row] = self._scored(tokens[: lengths[row]], log_probs[: lengths[row]])
         return scored
+
+    def _read_stream(self, words: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
+        """The words of a text and the marks between them, int `[Q]`, and the log-probability of each."""
+        encoded = data.encode_sequences(words, self.vocabulary)
+        windows = data.windows(encoded, self._end, 1, self._config.window)
+        tapes, found = self.model.empty_tapes(1, span_of(self._config) or 1), []
+        for part in window_parts(windows):
+            tapes, log_probs = _stream_log_probs(self.model, tapes, part)
+            found.append(np.asarray(log_probs))
+        following = windows.targets.reshape(-1)
+        read = following != PAD
+        return following[read], np.concatenate(found).reshape(-1)[: len(read)][read]
+
+    def _scored(self, tokens: np.ndarray, log_probs: np.ndarray) -> ScoredWords:
+        told = np.where(tokens == UNKNOWN, np.nan, log_probs)
+        return ScoredWords(tuple(self.vocabulary.decode(tokens.tolist())), tuple(map(float, told)))
 
     def attention(self, sentence: str) -> tuple[tuple[str, ...], np.ndarray]:
         """What each word of a sentence attends to.
@@ -160,6 +193,16 @@ class Reader:
 @jax.jit
 def _log_probs(model: LanguageModel, inputs: Array, targets: Array) -> Array:
     return model.log_probs(inputs, targets)
+
+
+@jax.jit
+def _stream_log_probs(model: LanguageModel, tapes: Tapes, windows: TextBatch) -> tuple[Tapes, Array]:
+    """Reads windows one after another, P of one row; the log-probabilities are `[P, 1, T]`."""
+
+    def one(tapes: Tapes, window: TextBatch) -> tuple[Tapes, Array]:
+        return model.log_probs(window.inputs, window.targets, window.lengths, tapes, return_tape=True)[::-1]
+
+    return jax.lax.scan(one, tapes, windows)
 
 
 @functools.partial(jax.jit, static_argnums=(4, 5))

@@ -12,7 +12,7 @@ import numpy as np
 import optax
 from flax import struct
 
-from memjax.data import Batch, bucket_lengths, plan_batches
+from memjax.data import Batch, Buckets, Sequences, Vocabulary, bucket_lengths, encode_sequences, plan_batches
 from memjax.recipes.fit import ReportFn, fit
 from memjax.recipes.runs import Run
 from memjax.training import Plan, TrainState
@@ -23,6 +23,8 @@ STEPS_OF_A_PLAN = 32
 
 #: Texts that a model in use reads side by side.
 LINES = 32
+#: Words of a batch of them, padding as well; a text alone may have more.
+CELLS = 8192
 
 
 @struct.dataclass
@@ -215,16 +217,40 @@ def like_lengths(lengths: np.ndarray) -> list[Batch]:
         lengths: int `[Q]`, words of each text.
 
     Returns:
-        Batches of `LINES` texts, or of one where there is one only, padded to a power of two.
+        Batches padded to a power of two: of `LINES` texts, of fewer where they are long, so that a batch has
+        `CELLS` words at most; of one where there is one text only.
 
     Example:
         >>> [batch.num_steps for batch in like_lengths(np.array([3, 9, 4]))]
         [16]
+        >>> [(batch.num_steps, len(batch.rows)) for batch in like_lengths(np.array([3, 3000]))]
+        [(8, 32), (4096, 2)]
     """
     powers = [8]
     while powers[-1] < lengths.max():
         powers.append(2 * powers[-1])
-    return plan_batches(bucket_lengths(lengths, powers), LINES if len(lengths) > 1 else 1)
+    buckets = bucket_lengths(lengths, powers)
+    most = LINES if len(lengths) > 1 else 1
+    sizes = np.clip(CELLS // np.asarray(powers), 1, most)[buckets.of]  # of the batch that each text goes into
+    batches = []
+    for size in sorted(set(sizes.tolist()), reverse=True):
+        rows = np.append(np.flatnonzero(sizes == size), -1).astype(np.int32)  # -1 stays -1
+        planned = plan_batches(Buckets(buckets.boundaries, buckets.of[rows[:-1]]), size)
+        batches += [Batch(rows[batch.rows], batch.num_steps) for batch in planned]
+    return batches
+
+
+def take_words(texts: Sequence[Sequence[str]], batch: Batch, vocabulary: Vocabulary) -> Sequences:
+    """The texts of a batch, encoded: no array is made of all texts, of which one may be far longer than the others.
+
+    Args:
+        texts: words of all texts.
+        batch: which of them; each has its `num_steps` words at most.
+        vocabulary: see `encode_sequences`.
+    """
+    chosen = [texts[row] for row in batch.rows if row >= 0]
+    fill = [-1] * (len(batch.rows) - len(chosen))
+    return encode_sequences(chosen, vocabulary).take([*range(len(chosen)), *fill], batch.num_steps)
 
 
 def total(sums: Iterable[dict[str, Array]]) -> dict[str, np.ndarray]:

@@ -72,7 +72,7 @@ class Run:
 
     def checkpoints(self, read_only: bool = False) -> Checkpoints:
         """The run's checkpoints; close them after use. Read only where the run itself may be going on."""
-        metadata = _description(self.config, self.seeds)
+        metadata = read_json(self.folder / "config.json")  # as it was written, maybe by a version with fewer settings
         return Checkpoints(self.folder / "checkpoints", {**metadata, "vocabulary": self.vocabulary.hash}, read_only)
 
 

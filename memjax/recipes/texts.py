@@ -4,6 +4,7 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from memjax.data import ptb, snli, sst
 from memjax.errors import DataError
@@ -89,6 +90,8 @@ class SST:
 class SNLI:
     """The Stanford Natural Language Inference corpus, or what a folder holds of it."""
 
+    source: Literal["files", "tfds"] = "files"
+    """The corpus' own files, or what there is of them; or TFDS's own snli, all of it, which wants a network once."""
     data: str | None = None
     """Folder with the corpora; the environment variable MEMJAX_DATA where it is not given."""
 
@@ -99,7 +102,13 @@ class SNLI:
 
     def texts(self, split: str) -> LabelledTexts:
         """The pairs of a split: train, valid or test."""
-        read = snli.load(find_data(self.data), _named(split))
+        folder = find_data(self.data)
+        if self.source == "tfds":
+            from memjax.data.builders import download_snli
+
+            read = download_snli(Path(folder) / "tensorflow_datasets", _named(split))
+        else:
+            read = snli.load(folder, _named(split))
         return LabelledTexts([(one.premise, one.hypothesis) for one in read], [one.label for one in read])
 
     def split_line(self, line: str) -> tuple[Words, ...]:

@@ -59,7 +59,8 @@ def insert_blanks(key: Array, told: Array, ages: Array, share: float) -> Array:
         Array([3, 2, 1, 0], dtype=int32)
 
     Reference: Sukhbaatar et al. 2015, section 4.1, learning time invariance by injecting random noise.
-    Departs from the paper: nothing; each empty memory is put before a statement that is drawn anew.
+    Departs from the paper: nothing; each empty memory is put before a statement that is drawn anew. As in the authors'
+    code, ages beyond those that a model has features for share its oldest ones, so in a full memory some coincide.
     """
     most = int(-(-share * ages.shape[0] // 1))
     if not most:

@@ -435,10 +435,49 @@ def test_a_language_model_at_the_command_line(capsys, tmp_path, monkeypatch):
     assert "bad.txt:2: expected UTF-8" in call(capsys, "score", run, tmp_path / "bad.txt")[2]
     (tmp_path / "bad.txt").write_bytes(b"\n")
     assert "bad.txt: expected at least one line with words" in call(capsys, "score", run, tmp_path / "bad.txt")[2]
+    (tmp_path / "bad.txt").write_bytes(b"<eos>\n")
+    assert "bad.txt: expected at least one line with words" in call(capsys, "score", run, tmp_path / "bad.txt")[2]
     assert "samples: expected" in call(capsys, "generate", run, "the", "--samples", "0")[2]
     assert "seeds: expected" in call(capsys, "generate", run, "the", "--seed", str(2**40))[2]
     code, _, err = call(capsys, "ask", run)
     assert code == 1 and "expected a run over stories" in err
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    ("corpus", "files", "line", "names", "pictures"),
+    [
+        ("sst", {"sst/trees/{}.txt": "(4 (2 a) (4 gem))\n(0 (2 a) (0 bore))\n"}, "a gem zzz", 5, [""]),
+        (
+            "snli",
+            {
+                "snli/train_subset_a.tsv": "3\t3\ta dog runs\ta dog\n2\t2\ta dog\ta cat\n",
+                "snli/{}.tsv": "premise\thypothesis\tlabel\na cat runs\ta dog\t2\n",
+            },
+            "a dog\ta cat zzz",
+            3,
+            ["-premise", "-hypothesis"],
+        ),
+    ],
+)
+def test_labels_at_the_command_line(capsys, tmp_path, monkeypatch, corpus, files, line, names, pictures):
+    for name, content in files.items():
+        for split in ("train", "dev", "test"):
+            path = tmp_path / name.format(split)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content)
+    run, sizes = tmp_path / "run", ("--features", "3", "--hidden-features", "4", "--epochs", "1", "--vectors", "none")
+    code, out, _ = call(capsys, "train", corpus, "--data", tmp_path, "--run-folder", run, *sizes)
+    assert code == 0 and re.search(r"valid: \d+\.\d\d % .*\n.*label", out)
+    code, out, _ = call(capsys, "evaluate", run, "--data", tmp_path)
+    assert code == 0 and out.startswith("test: ")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(f"\n{line}\n".encode())))
+    code, out, err = call(capsys, "label", run, "-", "--probabilities")
+    assert code == 0 and out.startswith("\n") and out.endswith(f"  {line}\n") and out.count("0.") == names
+    assert "1 of " in err and "words are unknown" in err
+    picture = tmp_path / "arcs.png"
+    assert call(capsys, "plot", run, line, "--picture", picture)[0] == 0
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == sorted(f"arcs{name}.png" for name in pictures)
 
 
 def test_the_command_is_installed_as_memjax():

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`memjax train key-value`, `evaluate` and `ask` over a knowledge base of five triples."""
 
+import dataclasses
 import io
 
 import jax
@@ -37,6 +38,8 @@ def test_a_reply_shows_what_was_read():
         "     1. Fuzz | written_by | Al   (weight 0.75)",
         "     I do not know: pray",
     ]
+    other = dataclasses.replace(reply, answer="2", unknown=())
+    assert list(show_key_value(other))[:2] == ["  -> 2", "     of what was read: Al"]
     assert list(show_key_value(KeyValueReply("", "", (), (), "", 0, ()))) == ["  -> I found nothing"]
 
 

@@ -22,6 +22,9 @@ class Echo:
     def forget(self):
         self.empty = True
 
+    def tell(self, fact):
+        self.fact = fact
+
     def say(self, line):
         if line.startswith("long"):
             raise ValueError("utterance: too long")
@@ -38,7 +41,7 @@ class Echo:
 
 def test_a_conversation_is_shown():
     bot = Echo()
-    shown = list(converse(bot, ["hi\n", "\n", "table zzz\n", "long\n", "/forget\n"]))
+    shown = list(converse(bot, ["hi\n", "\n", "table zzz\n", "long\n", "a R_price cheap\n", "/forget\n"]))
     assert shown == [
         *("  -> hi", "     1. user: one   (read 90 %)", "     2. bot: two   (read 7 %)"),
         *("  -> <SILENCE>", "     1. user: one   (read 90 %)", "     2. bot: two   (read 7 %)"),
@@ -46,9 +49,10 @@ def test_a_conversation_is_shown():
         "     the knowledge base tells of a, b",
         "     I do not know: zzz",
         "  (utterance: too long)",
+        "  (told)",
         "  (forgotten)",
     ]
-    assert bot.empty
+    assert bot.empty and bot.fact.split() == ["a", "R_price", "cheap"]
     assert show_action(ApiCall("thai", "rome", "two", "cheap")).endswith("place=rome, people=two, price=cheap)")
 
 

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from memjax.data import babi, builders, dialog, ptb, simulation, snli, sort_of_clevr, sst
+from memjax.data import _tfds, babi, builders, dialog, ptb, simulation, snli, sort_of_clevr, sst
 from memjax.errors import DataError
 
 STORY = "1 Mary moved to the office.\n2 Where is Mary? \toffice,here\t1\n3 Zo\u00eb left.\n4 Who left?\tZo\u00eb\t3 1\n"
@@ -99,6 +99,36 @@ def test_pairs_round_trip(tmp_path):
     builder = builders.prepare("snli", data_dir=tmp_path / "data", manual_dir=tmp_path)
     for split in snli.SPLITS:
         assert builders.examples(builder, split) == snli.load(tmp_path, split)
+
+
+def test_snli_of_tfds(tmp_path, monkeypatch):
+    """Its raw text becomes words, and what has no label is left out; without a network it says so."""
+    rows = [(b"A dog runs.", b"It sleeps.", 2), (b"A man.", b"A cat.", -1)]
+
+    class Downloaded:
+        def is_prepared(self):
+            return True
+
+        def as_data_source(self, split):
+            assert split == "validation"
+            return [{"premise": premise, "hypothesis": other, "label": label} for premise, other, label in rows]
+
+    class Offline:
+        def is_prepared(self):
+            return False
+
+        def download_and_prepare(self):
+            raise ConnectionError("no route")
+
+    made = {"data_dir": str(tmp_path), "file_format": "array_record"}
+    monkeypatch.setattr(_tfds.tfds, "builder", lambda name, **options: Downloaded() if options == made else None)
+    (pair,) = builders.download_snli(tmp_path, "dev")
+    assert pair == snli.Pair(("a", "dog", "runs", "."), ("it", "sleeps", "."), 2)
+    with pytest.raises(ValueError, match=r"split: expected one of \['train', 'dev', 'test'\], got 'valid'"):
+        builders.download_snli(tmp_path, "valid")
+    monkeypatch.setattr(_tfds.tfds, "builder", lambda name, **options: Offline())
+    with pytest.raises(DataError, match="expected to download TFDS's snli, got ConnectionError; try again with a net"):
+        builders.download_snli(tmp_path, "dev")
 
 
 def test_configs():

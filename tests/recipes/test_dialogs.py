@@ -82,6 +82,12 @@ def test_a_bot_is_trained_kept_and_talked_to(tmp_path, corpus):
     assert int(bot.memory.count) == 6 + 4
     assert bot.say("").response in CANDIDATES  # <SILENCE>
     assert bot.say("what of b").facts[0] == "b R_cuisine thai"
+    held = int(bot.memory.count)
+    bot.tell("d  R_price cheap")
+    bot.tell("d R_price cheap")
+    assert int(bot.memory.count) == held + 1, "what is remembered is told once"
+    with pytest.raises(ValueError, match="fact: expected RESTAURANT R_RELATION VALUE, got 'a cheap one'"):
+        bot.tell("a cheap one")
     bot.forget()
     assert int(bot.memory.count) == 0 and bot.say("hi").read == ()
     with pytest.raises(ValueError, match="utterance: expected at most 63 words, got 64"):
@@ -113,7 +119,9 @@ def test_task_6_without_types(tmp_path):
     assert trained.choices.types == {} and trained.program.model.type_words is None
     with pytest.raises(ValueError, match=r"split: expected one of \['train', 'valid', 'test'\] for task 6, got 'oov'"):
         trained.config.corpus.dialogs("oov")
-    assert DialogBabi(6).restaurants().types() == {"rome": "R_location"}
+    known = DialogBabi(6).restaurants()
+    assert known.types() == {"rome": "R_location"}
+    assert Bot(trained, known).say("how is a").facts == (), "everyday words are no names"
 
 
 def test_what_is_wrong_is_named(tmp_path, corpus):

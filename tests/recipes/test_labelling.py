@@ -8,6 +8,8 @@ import jax
 import numpy as np
 import pytest
 
+from experiments import inference as inference_experiment
+from experiments import sentiment as sentiment_experiment
 from memjax.cli.read import Line, labels
 from memjax.data import Vocabulary
 from memjax.errors import DataError, RunError
@@ -24,7 +26,9 @@ from memjax.recipes import (
     train_labeller,
 )
 from memjax.recipes.config import from_json, to_json
+from memjax.recipes.labeller import Label
 from memjax.recipes.labelling import encode_texts
+from memjax.recipes.reading import like_lengths
 from memjax.recipes.runs import create_run
 from memjax.typing import NUM_SPECIAL, UNKNOWN
 from tests.interrupted import killed
@@ -82,6 +86,9 @@ def test_a_run_is_trained_kept_and_used(tmp_path, corpora):
     assert labeller.label([]) == []
     printed = labels(labeller, [Line("-", 1, "A gem."), Line("-", 4, "dull")], False)
     assert list(printed) == ["positive  A gem.", "", "", "negative  dull"], "a line for a line"
+    several = labeller.label(["A gem.", "dull " * 300, "dull"])  # a long line is read beside no short ones
+    assert [label.name for label in several] == ["positive", "negative", "negative"]
+    assert several[0].probabilities == pytest.approx(said[0].probabilities, abs=1e-5)
     with pytest.raises(ValueError, match="seed_index: expected 0 to 0, got 1"):
         Labeller(load_labeller(tmp_path / "run"), 1)
 
@@ -138,6 +145,63 @@ def test_settings_that_do_not_fit_are_named(corpora):
     assert to_json(trained)["vectors"] == "other.txt"
     assert from_json(to_json(trained), "config.json").vectors == "other.txt"
     assert from_json(to_json(InferenceConfig(fusion="deep")), "config.json") == InferenceConfig(fusion="deep")
+
+
+def test_what_cannot_be_labelled_is_named():
+    class Pairs:
+        """Does not get to labelling."""
+
+        names = ("yes",)
+        split = staticmethod(SNLI().split_line)
+
+    with pytest.raises(DataError, match=r"a\.tsv:3: line: expected a premise, a tab and a hypothesis, got 'a dog'"):
+        list(labels(Pairs, [Line("a.tsv", 3, "a dog")], False))
+    with pytest.raises(DataError, match=r"a\.tsv:2: expected words in each sentence, got 'a dog\\t'"):
+        list(labels(Pairs, [Line("a.tsv", 1, "a\tb"), Line("a.tsv", 2, "a dog\t")], False))
+
+
+def test_words_that_are_unknown_are_counted(capsys):
+    class Told:
+        """Says yes to everything."""
+
+        names, vocabulary = ("yes",), Vocabulary(("a",))
+        split = staticmethod(SST().split_line)
+
+        @staticmethod
+        def label_texts(texts):
+            return [Label("yes", {"yes": 1.0}, ()) for _ in texts]
+
+    assert list(labels(Told, [Line("-", 1, "a b"), Line("-", 2, "b")], False)) == ["yes  a b", "yes  b"]
+    assert (
+        capsys.readouterr().err == "memjax: 2 of 3 words are unknown to the model, which reads nothing in their place\n"
+    )
+    assert list(labels(Told, [Line("-", 1, "a")], True)) == ["yes  yes 1.000  a"]
+    assert capsys.readouterr().err == ""
+
+
+def test_no_array_is_made_of_lines_of_unlike_length():
+    lengths = np.array([3] * 40 + [300, 100_000])
+    shapes = [(len(batch.rows), batch.num_steps) for batch in like_lengths(lengths)]
+    assert shapes == [(32, 8), (32, 8), (16, 512), (1, 131072)]
+    assert sorted(row for batch in like_lengths(lengths) for row in batch.rows if row >= 0) == list(range(42))
+
+
+@pytest.mark.thorough
+def test_experiments_measure_a_row(tmp_path, capsys):
+    """Sentiment and inference, from corpora of a few lines to their tables; a second call measures nothing anew."""
+    flags = {"features": 4, "seeds": 2, "epochs": 1}
+    sentiment_flags = sentiment_experiment.Config(folder=tmp_path / "sst", tasks=("fine",), models=("LSTM",), **flags)
+    pair_flags = inference_experiment.Config(
+        folder=tmp_path / "snli", models=("LSTMN, shallow",), vectors=("none",), hidden_features=12, **flags
+    )
+    for experiment, config in ((sentiment_experiment, sentiment_flags), (inference_experiment, pair_flags)):
+        experiment.main(config)
+        table, before = capsys.readouterr().out, (config.folder / "results.json").read_text()
+        experiment.main(config)
+        assert capsys.readouterr().out == table and (config.folder / "results.json").read_text() == before
+        (row,) = json.loads(before)["rows"].values()
+        assert len(row["accuracy"]) == len(row["valid"]) == 2 and row["epochs"] == 1 and 0 < row["padding"] < 1
+    assert "| LSTMN, shallow, h = 12 | none    |" in table
 
 
 def test_labels_outside_are_named():

@@ -9,19 +9,23 @@ from flax import nnx
 
 from memjax.data import Vocabulary
 from memjax.models import LanguageModel
-from memjax.recipes import LanguageConfig, Reader, TextFiles
+from memjax.recipes import LanguageConfig, Reader, TextFiles, language
 from memjax.recipes.language import TrainedLanguageModel, build_language_program
 
 WORDS = Vocabulary(("<eos>", "<unk>", "a", "b", "c"))
 
 
-def make_reader(core):
+def make_trained(core, **settings):
     """Untrained."""
-    config = LanguageConfig(TextFiles(), core, features=3, hidden_features=4)
+    config = LanguageConfig(TextFiles(), core, features=3, hidden_features=4, **settings)
     program = build_language_program(config, WORDS)
     state = nnx.state(LanguageModel(WORDS.num_words, 3, 4, core=core, rngs=nnx.Rngs(0)), nnx.Param)
     params = jax.tree.map(lambda leaf: 4 * leaf[None], nnx.to_pure_dict(state))
-    return Reader(TrainedLanguageModel(config, WORDS, program, params))
+    return TrainedLanguageModel(config, WORDS, program, params)
+
+
+def make_reader(core, **settings):
+    return Reader(make_trained(core, **settings))
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +55,22 @@ def test_scores_are_those_of_the_model(reader):
     np.testing.assert_allclose(scored.log_probs, found[jnp.arange(4), jnp.asarray(ids[1:])], rtol=1e-5)
     np.testing.assert_allclose(scored.perplexity, np.exp(-np.mean(scored.log_probs)))
     assert [each.words for each in reader.score_all(["a", "b b"])] == [("a", "<eos>"), ("b", "b", "<eos>")]
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("settings", [{}, {"tape": "carried", "window": 4, "batch_size": 2}])
+def test_scores_of_a_text_are_its_perplexity(settings, monkeypatch):
+    """Sentences by themselves, or each after those before it: as evaluation reads them."""
+    monkeypatch.setattr(language, "MEASURED_STRETCHES", 1)
+    trained = make_trained("lstmn", **settings)
+    text = ["a b c", "c", "b zebra a a a b", "a"] * 40  # more windows than are read at once
+    scored = Reader(trained).score_all(text)
+    assert [each.words[:-1] for each in scored[:2]] == [("a", "b", "c"), ("c",)]
+    nats = -np.mean([log_prob for each in scored for log_prob in each.log_probs])
+    (perplexity,) = trained.evaluate([sentence.split() for sentence in text])["perplexity"]
+    np.testing.assert_allclose(np.exp(nats), perplexity, rtol=1e-4)
+    same = scored[4].log_probs == pytest.approx(scored[0].log_probs, abs=1e-6)
+    assert same == (not settings), "a carried tape knows what came before"
 
 
 @pytest.mark.thorough

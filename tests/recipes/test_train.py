@@ -25,6 +25,7 @@ from memjax.errors import DataError, RunError
 from memjax.recipes import AnsweringConfig, Simulation, Splits, Trained, evaluate, load, load_splits, progress, train
 from memjax.recipes.program import build_program, encode
 from memjax.recipes.runs import alone, keep_results, open_run
+from memjax.training.files import read_json
 
 fit_module = importlib.import_module("memjax.recipes.fit")
 
@@ -307,6 +308,20 @@ def test_a_checkpoint_of_another_model(copy):
     path.write_text(path.read_text().replace('"margin": 0.1', '"margin": 0.2'))
     with pytest.raises(RunError, match=r"belongs to something else: config\.margin: saved 0\.1, asked for 0\.2"):
         load(copy)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_run_of_a_version_with_fewer_settings(copy, resume):
+    """A setting that came later has its default there."""
+    path = copy / "config.json"
+    for file in (path, *copy.glob("checkpoints/*/_CHECKPOINT_METADATA")):
+        text = file.read_text()
+        assert '"beam": 1' in text
+        file.write_text(re.sub(r'"beam": 1,\s*', "", text))
+    for file in copy.glob("checkpoints/*/sha256.json"):
+        file.unlink()  # of the metadata too
+    assert "beam" not in read_json(path)["config"]
+    train(CONFIG, folder=copy, resume=True) if resume else load(copy)
 
 
 @pytest.mark.parametrize("resume", [False, True])
