@@ -33,6 +33,7 @@ from memjax.recipes.runs import Run, keep_results, open_run
 from memjax.recipes.texts import Words
 from memjax.training import (
     TextBatch,
+    TextStream,
     TrainState,
     create_state,
     make_language_loss,
@@ -44,7 +45,7 @@ from memjax.training import (
     measure_language,
     with_params,
 )
-from memjax.typing import UNKNOWN, Array, PyTree
+from memjax.typing import PAD, UNKNOWN, Array, PyTree
 
 #: Shapes that sentences are padded to; each is compiled.
 NUM_BUCKETS = 8
@@ -63,7 +64,7 @@ class LanguageProgram:
     Attributes:
         model: the structure; it has no parameters of its own.
         init: `fn(seeds [R]) -> state`.
-        learn: `fn(shapes) -> fn(state, (corpus, plan)) -> (state, sums [R])`, jitted; where the tape is carried,
+        learn: `fn(shapes) -> fn(state, (corpus, plan)) -> (state, sums [R])`, jitted; where windows are in order,
             `fn(()) -> fn((state, tapes), windows) -> ((state, tapes), sums [R])`.
         measure: `fn(shapes) -> fn(params, (corpus, plan)) -> sums [R]`, jitted; where the tape is carried,
             `fn(()) -> fn((params, tapes), windows) -> ((params, tapes), sums [R])`.
@@ -96,6 +97,11 @@ def span_of(config: LanguageConfig) -> int | None:
     return config.span or (config.window if config.tape == "carried" else None)
 
 
+def _in_order(config: LanguageConfig) -> bool:
+    """Whether training goes along the text. Where a tape is words, what a window goes on from is known anywhere."""
+    return config.tape == "carried" and config.core != "memn2n"
+
+
 @functools.lru_cache(maxsize=8)
 def _program(config: LanguageConfig, num_words: int) -> LanguageProgram:
     optimizer = make_optimizer(config.optimizer, config.learning_rate, config.clip_norm, config.weight_decay)
@@ -114,9 +120,14 @@ def _program(config: LanguageConfig, num_words: int) -> LanguageProgram:
 
     @functools.lru_cache(maxsize=4)
     def learn_on(shapes: tuple[int, ...]) -> Any:
-        if config.tape == "carried":
+        if _in_order(config):
             return jax.jit(over_seeds(make_window_steps(step)), donate_argnums=0)
-        planned = make_planned_steps(step, shapes)
+
+        def alone(state: TrainState, batch: TextBatch) -> tuple[TrainState, dict[str, Array]]:
+            state, sums = step(state, batch)
+            return state, {name: found for name, found in sums.items() if name != "tapes"}
+
+        planned = make_planned_steps(alone, shapes)
         return jax.jit(over_seeds(lambda state, given: planned(state, *given)), donate_argnums=0)
 
     @functools.lru_cache(maxsize=4)
@@ -308,7 +319,7 @@ def _course(
         else fall(config.decay, config.significant),
         "summarize": lambda sums: {"loss": sums["nats"] / sums["words"]},
     }
-    if config.tape == "carried":
+    if _in_order(config):
         cut = functools.partial(data.windows, encoded, mark, config.batch_size, config.window)
 
         def stretches(epoch: int) -> list[TextBatch]:
@@ -326,6 +337,24 @@ def _course(
             padding=1 - float(windows.lengths.mean()) / config.window,
             enter=lambda state: (state, jax.tree.map(jnp.copy, tapes)),
             leave=lambda carry: carry[0],
+        )
+    if config.tape == "carried":
+        stream, learn = _as_stream(config, encoded, mark), program.learn((config.window,))
+        first_words = np.arange(0, stream.words.size - stream.slots - config.window - 1, config.window)
+
+        def anywhere(epoch: int) -> Sequence[Any]:
+            """Windows in another order in each epoch."""
+            rows = np.random.default_rng([seed, epoch]).permutation(first_words)
+            rows = np.pad(rows, (0, -len(rows) % config.batch_size), constant_values=-1)
+            batches = [data.Batch(each, config.window) for each in rows.reshape(-1, config.batch_size)]
+            return make_plans(batches, (config.window,))
+
+        return Course(
+            **shared,
+            learn=lambda state, plan: learn(state, (stream, plan)),
+            parts=anywhere,
+            steps=-(-len(first_words) // config.batch_size),
+            padding=0.0,
         )
     inputs, targets = data.next_words(encoded, mark)
     buckets = data.bucket_lengths(inputs.lengths, NUM_BUCKETS)
@@ -378,6 +407,15 @@ def _mean(found: list[dict[str, Array]]) -> Array:
 
 def _on_device(inputs: data.Sequences, targets: data.Sequences) -> TextBatch:
     return TextBatch(jnp.asarray(inputs.tokens), jnp.asarray(targets.tokens), jnp.asarray(inputs.lengths))
+
+
+def _as_stream(config: LanguageConfig, text: data.Sequences, mark: int) -> TextStream:
+    """A text with a mark in front and one after each sentence, on the device."""
+    windows = data.windows(text, mark, 1, config.window)
+    following = windows.targets.reshape(-1)
+    words = np.concatenate([[mark], following[following != PAD]])
+    slots = span_of(config) or 1
+    return TextStream(jnp.asarray(np.pad(words, (slots, config.window)), jnp.int32), slots)
 
 
 def window_parts(windows: data.Windows) -> list[TextBatch]:

@@ -36,6 +36,7 @@ from memjax.training.labels import (
 )
 from memjax.training.language import (
     TextBatch,
+    TextStream,
     make_language_loss,
     make_window_steps,
     make_window_sums,
@@ -78,6 +79,7 @@ __all__ = [
     "SpokenStories",
     "StoryBatch",
     "TextBatch",
+    "TextStream",
     "TrainState",
     "accuracy",
     "answer_key_values",

@@ -10,9 +10,10 @@ from jax.typing import DTypeLike
 
 from memjax.losses import word_loss
 from memjax.models import LanguageModel
+from memjax.nn import Recent
 from memjax.training.planned import scan_kinds
 from memjax.training.state import ModelLossFn, StepFn
-from memjax.typing import UNKNOWN, Array, PyTree
+from memjax.typing import PAD, UNKNOWN, Array, PyTree
 
 
 @struct.dataclass
@@ -45,6 +46,26 @@ class TextBatch:
         """Which words are to be predicted, bool `[B, T]`: not what is beyond the lengths, and no unknown word."""
         within = jnp.arange(self.inputs.shape[1])[None] < self.lengths[:, None]
         return within & (self.targets != UNKNOWN)
+
+
+@struct.dataclass
+class TextStream:
+    """A text as one stream, from which windows are taken anywhere, each with the words before it as its tape.
+
+    Attributes:
+        words: token ids of the text, behind `slots` zeros, and with as many zeros behind as a window has words.
+        slots: N, words that a tape remembers.
+    """
+
+    words: Array  # int32 [N + Q + T]
+    slots: int = struct.field(pytree_node=False)
+
+    def take(self, rows: Array, num_steps: int) -> TextBatch:
+        """The windows of T words that begin at `rows`, int `[B]`; -1 is one without words."""
+        words = self.words[jnp.maximum(rows, 0)[:, None] + jnp.arange(self.slots + num_steps + 1)[None]]
+        before, inputs, targets = words[:, : self.slots], words[:, self.slots : -1], words[:, self.slots + 1 :]
+        lengths = jnp.where(rows < 0, 0, (targets != PAD).sum(axis=1, dtype=jnp.int32))
+        return TextBatch(inputs, targets, lengths, (Recent(before, jnp.clip(rows, 0, self.slots)),))
 
 
 def make_language_loss(dtype: DTypeLike | None = None) -> ModelLossFn:

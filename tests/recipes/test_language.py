@@ -99,10 +99,13 @@ def test_a_run_is_trained_measured_and_loaded(text, tmp_path):
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("tape", ["sentence", "carried"])
-@pytest.mark.parametrize("core", ["lstm", "lstmn"])
+@pytest.mark.parametrize("core", ["lstm", "lstmn", "memn2n"])
 def test_a_killed_run_goes_on_to_the_same_bits(text, tmp_path, tape, core):
     dropped = {"dropout": 0.2, "word_dropout": 0.1, "optimizer": "adam", "window": 5 if tape == "carried" else 35}
-    config = dataclasses.replace(SMALL, corpus=TextFiles(text), core=core, tape=tape, learning_rate=0.02, **dropped)
+    sizes = {"features": 8, "span": 6} if core == "memn2n" else {}
+    config = dataclasses.replace(
+        SMALL, corpus=TextFiles(text), core=core, tape=tape, learning_rate=0.02, **dropped, **sizes
+    )
     whole = train_language_model(config, folder=tmp_path / "whole", seeds=(0, 1))
     killed(partial(train_language_model, config, seeds=(0, 1)), tmp_path / "cut", epochs=2)
     again = train_language_model(config, folder=tmp_path / "cut", seeds=(0, 1), resume=True)

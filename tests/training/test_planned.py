@@ -14,6 +14,7 @@ from memjax.models import LanguageModel
 from memjax.recipes.reading import make_plans, total
 from memjax.training import (
     TextBatch,
+    TextStream,
     create_state,
     make_language_loss,
     make_planned_steps,
@@ -73,6 +74,28 @@ def test_sums_over_a_plan_are_sums_over_the_text():
     counted = np.asarray(batch.counts)
     log_probs = np.asarray(MODEL.log_probs(batch.inputs, batch.targets))
     np.testing.assert_allclose(found["nats"], -log_probs[counted].sum(), rtol=1e-5)
+
+
+def test_windows_of_a_stream_have_what_was_before_them():
+    words = jnp.pad(jnp.array([5, 2, 3, 4, 2]), (3, 2))  # three slots, windows of two words
+    found = TextStream(words, 3).take(jnp.array([2, 0, -1]), 2)
+    assert found.inputs[:2].tolist() == [[3, 4], [5, 2]] and found.targets[:2].tolist() == [[4, 2], [2, 3]]
+    assert found.lengths.tolist() == [2, 2, 0] and found.tapes[0].length.tolist() == [2, 0, 0]
+    assert found.tapes[0].inputs[:2].tolist() == [[0, 5, 2], [0, 0, 0]]
+    last = TextStream(words, 3).take(jnp.array([3]), 2)
+    assert last.lengths.tolist() == [1] and last.targets.tolist() == [[2, 0]], "the text ends within it"
+
+
+@pytest.mark.thorough
+def test_windows_from_anywhere_read_as_one_text():
+    """Their sums are those of the whole text, read at once."""
+    text = jnp.array([5, 2, 3, 4, 2, 2, 5, 3, 4])
+    model = LanguageModel(4, 6, 3, core="memn2n", num_layers=2, span=3, rngs=nnx.Rngs(0))
+    batch = TextStream(jnp.pad(text, (3, 2)), 3).take(jnp.array([6, 0, -1, 4, 2]), 2)
+    found = measure_language(model, batch)
+    assert found["words"] == len(text) - 1
+    expected = -model.log_probs(text[None, :-1], text[None, 1:]).sum()
+    np.testing.assert_allclose(found["nats"], expected, rtol=1e-5)
 
 
 @pytest.mark.thorough
