@@ -21,6 +21,7 @@ from memjax.data.sequences import (
     next_words,
     padding_share,
     plan_batches,
+    running_text,
     windows,
 )
 from memjax.data.stories import Example, Stories, encode, token_lists, tokenize
@@ -56,6 +57,7 @@ __all__ = [
     "next_words",
     "padding_share",
     "plan_batches",
+    "running_text",
     "read_vectors",
     "reply_words",
     "substitute",

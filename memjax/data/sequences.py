@@ -263,6 +263,24 @@ def next_words(sentences: Sequences, mark: int) -> tuple[Sequences, Sequences]:
     return Sequences(inputs, lengths), Sequences(targets, lengths)
 
 
+def running_text(sentences: Sequences, mark: int) -> np.ndarray:
+    """The sentences as one stream of words, with a mark after each.
+
+    Args:
+        sentences: in their order.
+        mark: token id of the end of a sentence.
+
+    Returns:
+        int32 `[Q]`, without padding.
+
+    Example:
+        >>> running_text(encode_sequences([["a"], ["a", "b"]], Vocabulary(("a", "b", "<eos>"))), 4).tolist()
+        [2, 4, 2, 3, 4]
+    """
+    _, ended = next_words(sentences, mark)
+    return ended.tokens[ended.tokens != PAD]
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Windows:
     """A stream of words as Q windows of T steps over B rows; each row goes on in the next window.
@@ -314,8 +332,7 @@ def windows(sentences: Sequences, mark: int, batch_size: int, num_steps: int, fi
         raise ValueError("sentences: expected at least one, got none")
     if not 0 <= first < len(sentences):
         raise ValueError(f"first: expected one of {len(sentences)} sentences, from 0 on, got {first!r}")
-    _, ended = next_words(sentences.take(np.roll(np.arange(len(sentences)), -first)), mark)
-    stream = ended.tokens[ended.tokens != PAD]
+    stream = running_text(sentences.take(np.roll(np.arange(len(sentences)), -first)), mark)
     row = -(-len(stream) // size)  # Words of a row.
     count = -(-row // steps)
 

@@ -16,11 +16,13 @@ from memjax.data.ptb import END
 from memjax.models import LanguageModel
 from memjax.models.language_model import Tapes
 from memjax.nn import LSTMN
-from memjax.recipes.language import TrainedLanguageModel, known_words, load_language_model, span_of, window_parts
+from memjax.recipes.language import TrainedLanguageModel, load_language_model
+from memjax.recipes.language_course import known_words, window_parts
+from memjax.recipes.language_program import span_of
 from memjax.recipes.program import params_of_seed
 from memjax.recipes.reading import like_lengths, take_words
 from memjax.training import TextBatch, with_params
-from memjax.typing import NUM_SPECIAL, PAD, UNKNOWN, Array
+from memjax.typing import NUM_SPECIAL, UNKNOWN, Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,15 +136,11 @@ class Reader:
         if not sentences:
             return []
         words = [known_words(sentence.split(), self.vocabulary) for sentence in sentences]
-        scored: list[Any] = [None] * len(words)
         if self._config.tape == "carried":
-            following, found = self._read_stream(words)
             ends = np.cumsum([len(sentence) + 1 for sentence in words])[:-1]
-            for row, (tokens, log_probs) in enumerate(
-                zip(np.split(following, ends), np.split(found, ends), strict=True)
-            ):
-                scored[row] = self._scored(tokens, log_probs)
-            return scored
+            tokens, log_probs = (np.split(values, ends) for values in self._read_stream(words))
+            return [self._scored(*each) for each in zip(tokens, log_probs, strict=True)]
+        scored: list[Any] = [None] * len(words)
         lengths = np.array([len(sentence) + 1 for sentence in words])
         for batch in like_lengths(lengths):
             inputs, targets = data.next_words(take_words(words, batch, self.vocabulary), self._end)
@@ -161,9 +159,8 @@ class Reader:
         for part in window_parts(windows):
             tapes, log_probs = _stream_log_probs(self.model, tapes, part)
             found.append(np.asarray(log_probs))
-        following = windows.targets.reshape(-1)
-        read = following != PAD
-        return following[read], np.concatenate(found).reshape(-1)[: len(read)][read]
+        following = data.running_text(encoded, self._end)
+        return following, np.concatenate(found).reshape(-1)[: len(following)]
 
     def _scored(self, tokens: np.ndarray, log_probs: np.ndarray) -> ScoredWords:
         told = np.where(tokens == UNKNOWN, np.nan, log_probs)

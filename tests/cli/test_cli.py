@@ -401,7 +401,7 @@ def test_demo(capsys, monkeypatch, tmp_path):
 
 @pytest.mark.thorough
 def test_a_language_model_at_the_command_line(capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr("memjax.recipes.language.NUM_BUCKETS", 1)
+    monkeypatch.setattr("memjax.recipes.language_course.NUM_BUCKETS", 1)
     for split in ("train", "valid", "test"):
         (tmp_path / f"{split}.txt").write_text("the cat sees a dog\na dog sees the cat\n")
     run, sizes = tmp_path / "run", ("--features", "3", "--hidden-features", "4", "--epochs", "2")

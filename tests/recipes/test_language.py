@@ -19,11 +19,11 @@ from memjax.recipes import (
     Reader,
     TextFiles,
     evaluate_language_model,
-    language,
+    language_course,
     load_language_model,
     train_language_model,
 )
-from memjax.recipes.language import known_words
+from memjax.recipes.language_course import known_words
 from memjax.recipes.reading import ReadingState, _settle, fall, make_optimizer
 from memjax.recipes.runs import create_run
 from memjax.training import TrainState
@@ -35,7 +35,7 @@ SMALL = LanguageConfig(core="lstm", features=3, hidden_features=4, batch_size=4,
 @pytest.fixture(autouse=True)
 def few_shapes(monkeypatch):
     """Fewer programs to compile."""
-    monkeypatch.setattr(language, "NUM_BUCKETS", 2)
+    monkeypatch.setattr(language_course, "NUM_BUCKETS", 2)
 
 
 @pytest.fixture
