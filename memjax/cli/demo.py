@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`memjax demo`: what a Memory Network is good for, in two minutes."""
+"""`memjax demo`: what a Memory Network is good for, in a minute or two."""
 
 import dataclasses
 import sys

@@ -51,7 +51,7 @@ read sentences, predict, score and write them."""
 
 @dataclasses.dataclass(frozen=True)
 class Demo:
-    """Train on the simulated world, compare k = 1 and 2 with and without time, and answer questions about a story."""
+    """Train on the simulated world, compare k = 1, k = 1 with time and k = 2 with time, and answer about a story."""
 
     folder: Path = Path("runs/demo")
     """Where the trained model and the pictures go; replaced by each demo."""

@@ -226,7 +226,7 @@ class TrainImages(Training):
     run_folder: Path = Path("runs/images")
     """Where configuration, metrics, checkpoints and results go."""
     recipe: Literal["default", "state"] = "default"
-    """Where the flags below start from: pixels, or descriptions of the objects, which take a tenth of the time."""
+    """Where the flags below start from: pixels, or descriptions of the objects, which are learned sooner."""
 
     def run(self) -> None:
         """Runs the command."""
