@@ -79,7 +79,8 @@ def softmax(a: Array, visible: Array) -> tuple[Array, Array]:
     a = jnp.where(visible, a, _MASKED)
     top = a.max(axis=1, keepdims=True, initial=_MASKED)
     e = jnp.where(visible, jnp.exp(a - top), 0)
-    total = jnp.maximum(e.sum(axis=1, keepdims=True), jnp.finfo(e.dtype).tiny)
+    # 1 at least where anything is visible; and no number so small that in forward mode its square is 0.
+    total = jnp.maximum(e.sum(axis=1, keepdims=True), 0.5)
     return e / total, (top + jnp.log(total))[:, 0]
 
 

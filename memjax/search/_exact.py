@@ -22,6 +22,8 @@ _BLOCK = 8192
 _GROUP = 64
 #: Groups beside the K best that are scored again where scores are coarse.
 _SPARE_GROUPS = 10
+#: Slots beside the K best that `recall` scores again there.
+_SPARE_SLOTS = 64
 #: Rows of the short lists of so many queries are in memory at once.
 _SHORT_LISTS = 8
 
@@ -70,7 +72,7 @@ def exact(k: int, *, keys_fn: Callable[[PyTree], PyTree] | None = None, recall: 
 
     Reference: Weston et al. 2015, equation 2: the argmax over all memories.
     Departs from the paper: it finds K of them. `Quantized` keys may miss a hit whose group is not among the K + 10
-    best by their codes.
+    best by their codes; with `recall`, one that is not itself among the K + 64 best.
     """
     _checks.positive("k", k)
     if recall is not None and not 0 < recall < 1:
@@ -221,25 +223,31 @@ def _find_in_groups(k: int, count: int, groups: _Groups, keys: PyTree, vector: A
         slots = start[:, None] + jnp.arange(_GROUP, dtype=jnp.int32)[None]  # [C, 64]
         inside = (slots >= groups.first[chosen][:, None]) & (slots < num_slots)
         slots, inside = slots.reshape(-1), inside.reshape(-1)
-        rows = _keys.take_rows(keys, slots)
-        scores = _keys.fine_scores(rows, vector)
-        allowed = inside & readable.at[slots].get(mode="clip")
-        return best(jnp.where(allowed, scores, -jnp.inf)[None], slots[None], k)[1][0]
+        return _score_again(k, keys, vector, slots, inside & readable.at[slots].get(mode="clip"))
 
     if readable.ndim == 1:
         return lax.map(lambda each: pick((*each, readable)), (vector, chosen), batch_size=_SHORT_LISTS)
     return lax.map(pick, (vector, chosen, readable), batch_size=_SHORT_LISTS)
 
 
+def _score_again(k: int, keys: PyTree, vector: Array, slots: Array, allowed: Array) -> Array:
+    """The K best `[K]` of the ascending slots `[C]` of one query, by the scores that are returned."""
+    scores = _keys.fine_scores(_keys.take_rows(keys, slots), vector)
+    return best(jnp.where(allowed, scores, -jnp.inf)[None], slots[None], k)[1][0]
+
+
 def _find_approximately(k: int, recall: float, keys: PyTree, vector: Array, readable: Array) -> Array:
-    """Keeps the K best of each block as `approx_max_k` finds them."""
+    """Keeps the best of each block as `approx_max_k` finds them, and scores the best of all blocks again."""
+    count = k + (_SPARE_SLOTS if _keys.is_coarse(keys, vector) else 0)
 
     def step(_: None, block: tuple[Array, Array]) -> tuple[None, tuple[Array, Array]]:
         scores = _block(*block, keys, vector, readable).T  # [Q, R]
         scores = jnp.where(scores > -jnp.inf, scores, -jnp.inf)
-        top, at = lax.approx_max_k(scores, min(k, scores.shape[1]), recall_target=recall)
+        top, at = lax.approx_max_k(scores, min(count, scores.shape[1]), recall_target=recall)
         return None, (top, block[0] + at.astype(jnp.int32))
 
-    _, (scores, slots) = lax.scan(step, None, _blocks(readable.shape[-1]))  # [blocks, Q, K]
+    _, (scores, slots) = lax.scan(step, None, _blocks(readable.shape[-1]))  # [blocks, Q, C]
     merge = lambda each: jnp.moveaxis(each, 0, 1).reshape(vector.shape[0], -1)  # noqa: E731
-    return best(merge(scores), merge(slots), k)[1]
+    slots = jnp.sort(best(merge(scores), merge(slots), count)[1], axis=1)
+    pick = lambda each: _score_again(k, keys, *each)  # noqa: E731
+    return lax.map(pick, (vector, slots, slots >= 0), batch_size=_SHORT_LISTS)

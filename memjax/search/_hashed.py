@@ -52,8 +52,9 @@ def hashed(
         keys_fn: from `memory.keys` to the array to search, where keys are more than that: any that `exact` takes.
 
     Returns:
-        `search(queries, memory, where=None) -> Hits`, as `exact`, with `queries.words` for the buckets. A question
-        none of whose words has a bucket finds nothing. `Hits.candidates` counts postings: a slot once for each
+        `search(queries, memory, where=None) -> Hits`, as `exact`, with `queries.words` for the buckets; where more
+        slots than K have the score of the last hit, any of them may be left out. A question none of whose words has a
+        bucket finds nothing. `Hits.candidates` counts postings: a slot once for each
         bucket that it shares.
 
     Raises:
@@ -182,6 +183,7 @@ def _highest(count: int, scores: Array) -> tuple[Array, Array]:
     padded = jnp.pad(scores, (0, -scores.shape[0] % _GROUP), constant_values=-jnp.inf).reshape(-1, _GROUP)
     padded = jnp.where(padded > -jnp.inf, padded, -jnp.inf)
     _, groups = lax.top_k(padded.max(axis=1), min(count, padded.shape[0]))
+    groups = jnp.sort(groups)  # so that of equal scores the first is taken first
     top, at = lax.top_k(padded[groups].reshape(-1), count)
     return top, groups[at // _GROUP] * _GROUP + at % _GROUP
 

@@ -130,7 +130,8 @@ def sharded_index_write(
 
     Returns:
         `write(memory, index, key, value, where=True, **options) -> (memory, index)`, with a memory of `shard_memory`
-        and an index of `shard_index`; the options are those of `write_fn`. Each device merges its own tail.
+        and an index of `shard_index`; the options are the arrays among those of `write_fn`, and a function is bound
+        before: `partial(write_to_lists, keys_fn=..)`. Each device merges its own tail.
 
     Raises:
         ValueError: as `sharded_write` and `write_fn`.

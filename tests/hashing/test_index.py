@@ -134,6 +134,14 @@ def test_many_candidates_fill_several_chunks(monkeypatch):
     )
 
 
+def test_of_equal_scores_the_lower_slot_comes_first():
+    words = jnp.tile(jnp.array([2, 0], jnp.int32), (200, 1)).at[70].set(jnp.array([2, 3]))
+    memory = mm.write_many(mm.empty(200, words[0], jnp.int32(0)), words, jnp.arange(200))
+    queries = search.Queries(jnp.ones((1, 6)), words[:1])
+    hits = search.hashed(hashing.build(memory, hashing.word_buckets(8)), 3, 256)(queries, memory)
+    assert hits.slots.tolist() == search.exact(3)(queries, memory).slots.tolist() == [[70, 0, 1]]
+
+
 @pytest.mark.thorough
 def test_dense_keys_and_gradients(written):
     """An embedded memory whose words are its values, as a trained model serves it."""

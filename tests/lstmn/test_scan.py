@@ -185,12 +185,12 @@ def test_gradient_agrees_with_autodiff_and_finite_differences(span, reverse):
         assert not np.asarray(dtape.hidden)[empty].any() and not np.asarray(dtape.cell)[empty].any()
 
 
-@pytest.mark.thorough
-def test_forward_mode_needs_autodiff():
+def test_forward_mode_needs_autodiff_and_begins_with_an_empty_tape():
     rng = np.random.default_rng(5)
-    weights, inputs = make_weights(rng, jnp.float32), arrays(rng, jnp.float32, B, T, D)
-    run = lambda gradient: lambda x: lstmn.tape_scan(weights, x, gradient=gradient).hidden  # noqa: E731
-    jax.jvp(run("autodiff"), (inputs,), (inputs,))
+    weights, inputs, way = make_weights(rng, jnp.float32), *arrays(rng, jnp.float32, 2, B, T, D)
+    run = lambda gradient: lambda x: jnp.sin(lstmn.tape_scan(weights, x, gradient=gradient).hidden).sum()  # noqa: E731
+    forward = jax.jit(lambda x, way: jax.jvp(run("autodiff"), (x,), (way,))[1])(inputs, way)
+    np.testing.assert_allclose(forward, jnp.vdot(jax.jit(jax.grad(run("recompute")))(inputs), way), rtol=1e-4)
     with pytest.raises(TypeError, match="forward-mode"):
         jax.jvp(run("recompute"), (inputs,), (inputs,))
 

@@ -180,6 +180,16 @@ def test_approximate_search_on_a_cpu_is_exact():
     )
 
 
+@pytest.mark.parametrize("kind", ["quantized", "bfloat16"])
+def test_approximate_search_scores_what_is_rounded_again(kind):
+    rng = np.random.default_rng(13)
+    vectors, vector = jnp.asarray(rng.standard_normal((2, N, D)), jnp.float32)
+    memory = memory_of(vectors.astype(jnp.bfloat16) if kind == "bfloat16" else jax.vmap(search.quantize)(vectors))
+    hits, all_hits = (find(search.Queries(vector), memory, k=20, recall=recall) for recall in (0.9, None))
+    assert (np.diff(hits.scores, axis=1) <= 0).all()
+    np.testing.assert_array_equal(hits.slots, all_hits.slots)
+
+
 @pytest.mark.thorough
 def test_halves_and_doubles_keep_their_precision():
     rng = np.random.default_rng(7)
