@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 import jax
 
+from memjax.training.files import write_text
+
 
 class Timing(NamedTuple):
     """Seconds of one case: median, first and third quartile, how often it was timed, and of all cores together."""
@@ -176,4 +178,4 @@ def report(
         records = [dict(map(_record, columns, row)) for row in rows]
         result = {"environment": where, "settings": dict(settings), "rows": records}
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(result, indent=1) + "\n")
+        write_text(path, json.dumps(result, indent=1) + "\n")

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Memories of millions of slots, and pictures of what they cost."""
-
-from pathlib import Path
-from typing import Any
+"""Memories of millions of slots."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -17,9 +14,3 @@ def filled(keys: np.ndarray) -> Memory:
     return Memory(
         keys=jnp.asarray(keys), values=slots, times=slots, usage=usage, count=total, dropped=jnp.zeros((), jnp.int32)
     )
-
-
-def save(figure: Any, path: Path) -> None:
-    """Writes a picture into a folder that is made if it is not there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130)

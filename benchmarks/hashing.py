@@ -31,8 +31,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import _harness
-from benchmarks._memories import filled, save
+from benchmarks._memories import filled
 from memjax import hashing, memory, search
+from memjax.cli.pictures import save_picture
 from memjax.typing import NUM_SPECIAL
 
 K, WORDS, FEATURES, CLUSTERS = 10, 8, 64, 1000
@@ -154,7 +155,7 @@ def plot(rows: list[list[Any]], path: Path) -> None:
     axis.set(xscale="log", yscale="log", xlabel="memories", ylabel="ms for one question")
     axis.grid(alpha=0.3, which="both")
     axis.legend()
-    save(figure, path)
+    save_picture(path, figure)
 
 
 def main() -> None:

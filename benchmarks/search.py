@@ -31,8 +31,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import _harness
-from benchmarks._memories import filled, save
+from benchmarks._memories import filled
 from memjax import hashing, memory, search
+from memjax.cli.pictures import save_picture
 
 K = 10
 #: Single queries that are timed in turn, so that recall may mean something.
@@ -275,7 +276,7 @@ def plot(points: list, path: Path) -> None:
         axis.grid(alpha=0.3, which="both")
     axis.legend(fontsize=8)
     figure.axes[0].set_ylabel("microseconds a query")
-    save(figure, path)
+    save_picture(path, figure)
 
 
 def main() -> None:

@@ -86,7 +86,9 @@ class Rows:
             row = {**row, "begun": begun}
         row = {**row, **here, "config": settings}
         with self._changed() as (content, log):
-            del content["begun"][name]
+            content["begun"].pop(name, None)
+            if name in content["rows"]:  # another process was faster
+                return content["rows"][name]
             content["rows"][name] = row
             log.write(json.dumps({"row": name, **row}) + "\n")
         return row

@@ -3,7 +3,7 @@
 
 `python -m experiments.inference --data DIR` trains each row in a run folder of its own, from which it goes on after a
 stop, and measures the test pairs once. The parameters that are right most often on validation pairs are kept. Settings
-are chosen with `--split valid`, which never reads the test file.
+are chosen with `--split valid`, which never measures test pairs; they are only taken out of the training pairs.
 """
 
 import dataclasses

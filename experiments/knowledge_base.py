@@ -33,8 +33,8 @@ _OURS = KnowledgeConfig()
 _EMBEDDINGS = dataclasses.replace(_OURS, match=False, code_scale=20.0)
 
 
-def _more_hops(hops: int, config: KnowledgeConfig = _OURS) -> KnowledgeConfig:
-    return dataclasses.replace(config, supervision="types", corpus=MetaQA(hops=hops))
+def _more_hops(hops: int, **settings: Any) -> KnowledgeConfig:
+    return dataclasses.replace(_OURS, supervision="types", corpus=MetaQA(hops=hops), **settings)
 
 
 #: Rows: what is trained.
@@ -50,9 +50,9 @@ MODELS = {
     "supervised by question types": dataclasses.replace(_OURS, supervision="types"),
     "paraphrase training": dataclasses.replace(_OURS, corpus=MetaQA(paraphrases=True)),
     "2 hops": _more_hops(2),
-    "2 hops, one chain": _more_hops(2, dataclasses.replace(_OURS, beam=1)),
+    "2 hops, one chain": _more_hops(2, beam=1),
     "3 hops": _more_hops(3),
-    "3 hops, one chain": _more_hops(3, dataclasses.replace(_OURS, beam=1)),
+    "3 hops, one chain": _more_hops(3, beam=1),
 }
 #: Buckets of more facts than these are skipped, where frequent buckets are: of words, and of clusters.
 MAX_BUCKETS = (1000, 8000)

@@ -34,6 +34,14 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
+def unused(config: Any, names: Iterable[str], where: str) -> None:
+    """Raises `ValueError` unless fields that decide nothing in a configuration, as `where` says, are defaults."""
+    for name in names:
+        value, default = getattr(config, name), getattr(type(config), name)
+        if value != default:
+            raise ValueError(f"{name}: expected no other than {default!r} {where}, got {value!r}")
+
+
 def one_of(name: str, value: Any, choices: Iterable[Any]) -> None:
     """Raises `ValueError` unless `value` is among `choices`; proposes the nearest one."""
     choices = list(choices)

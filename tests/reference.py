@@ -445,7 +445,7 @@ def gold_chain(supports: Sequence[int], k: int, adaptive: bool = False, short: s
         supports: the question's supporting slots, in the order of the hops. Of a chain longer than k, the first k.
         k: number of hops.
         adaptive: the hop after the last support, if there is one among the k, has the stop slot as its right choice,
-            and the chain ends there (bAbI A.2).
+            and the chain ends there (bAbI A.2). A question whose supports are unknown teaches nothing.
         short: for chains shorter than k without `adaptive`: "no_loss" leaves the remaining hops without a loss,
             "repeat" repeats the last support. (The papers do not say.)
 
@@ -455,7 +455,7 @@ def gold_chain(supports: Sequence[int], k: int, adaptive: bool = False, short: s
     """
     chain = list(supports[:k])
     if adaptive:
-        return chain + [STOP] if len(chain) < k else chain
+        return chain + [STOP] if 0 < len(chain) < k else chain
     if short == "repeat" and chain:
         chain += [chain[-1]] * (k - len(chain))
     return chain

@@ -4,6 +4,7 @@
 import dataclasses
 import importlib
 import json
+import pathlib
 import pkgutil
 
 import numpy as np
@@ -13,7 +14,10 @@ import experiments
 from experiments import _reading, common
 from memjax.errors import RunError
 from memjax.recipes import AnsweringConfig
+from memjax.recipes.config import from_json
 from memjax.training.files import read_json, write_json
+
+RESULTS = pathlib.Path(experiments.__path__[0]) / "results"
 
 
 @dataclasses.dataclass
@@ -70,6 +74,20 @@ def test_two_processes_measure_rows_of_one_table(tmp_path):
     one, other = (common.Rows(tmp_path, Flags(), {}) for _ in range(2))
     one.measure("one", AnsweringConfig(), lambda: other.measure("other", AnsweringConfig(), dict) and {})
     assert set(json.loads((tmp_path / "results.json").read_text())["rows"]) == {"one", "other"}
+
+
+def test_of_two_processes_that_measure_one_row_the_faster_is_kept(tmp_path):
+    one, other = (common.Rows(tmp_path, Flags(), {}) for _ in range(2))
+    measured = one.measure("a", AnsweringConfig(), lambda: other.measure("a", AnsweringConfig(), dict) and {"late": 1})
+    assert "late" not in measured and "late" not in json.loads((tmp_path / "results.json").read_text())["rows"]["a"]
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
+def test_published_rows_are_of_configurations_of_this_version(path):
+    rows = read_json(path)["rows"]
+    assert rows
+    for row in rows.values():
+        from_json(row["config"], str(path))
 
 
 def test_a_folder_of_a_run_is_no_table(tmp_path):

@@ -149,12 +149,13 @@ def read_story(path: Path) -> list[str]:
         DataError: if there is no such file, nothing in it, or it is not UTF-8 text.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()  # some editors begin a file with a mark
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise DataError("expected text in UTF-8, found other bytes", path, line) from None
     except OSError as error:
         raise DataError(f"expected a story to read: {error.strerror}", path) from None
+    lines = text.removesuffix("\n").split("\n")  # not at every mark that may end a line for somebody
     if not any(line.strip() for line in lines):
         raise DataError("expected statements and questions, one a line; found an empty file", path)
     return lines

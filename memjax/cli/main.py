@@ -22,6 +22,7 @@ from memjax.cli.report import (
     print_scenes,
 )
 from memjax.cli.train import Train, TrainEndToEnd, Training, start_of_training
+from memjax.data import sort_of_clevr
 from memjax.errors import DataError, RunError
 from memjax.recipes import (
     DialogConfig,
@@ -77,6 +78,8 @@ class Evaluate:
     def run(self) -> None:
         """Runs the command."""
         config = open_run(self.run_folder).config
+        if self.data and not hasattr(config.corpus, "data"):
+            raise ValueError("data: expected none for a run over what is generated, not read")
         if isinstance(config, DialogConfig):
             print_dialogs(self.split, evaluate_dialogs(self.run_folder, self.split, self.data))
         elif self.split == "oov":
@@ -92,8 +95,6 @@ class Evaluate:
         elif isinstance(config, LabellingConfig):
             print_labels(self.split, evaluate_labeller(self.run_folder, self.split, self.data))
         elif isinstance(config, ImageConfig):
-            if self.data:
-                raise ValueError("data: expected none for a run over images, which are generated")
             print_scenes(self.split, evaluate_images(self.run_folder, self.split))
         else:
             print_accuracy(self.split, evaluate(self.run_folder, self.split, self.data))
@@ -175,6 +176,7 @@ class Draw:
         """Runs the command."""
         from memjax.cli.see import draw
 
+        sort_of_clevr.check_seed("image_seed", self.image_seed)
         for path in draw(self.folder, self.images, self.split, self.image_seed):
             print(f"{path}, with questions and answers in {path.with_suffix('.txt')}")
 

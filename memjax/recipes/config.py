@@ -99,6 +99,10 @@ class AnsweringConfig:
                 f"they are heard, got {self.ngrams}, {self.unseen} and {self.variables}"
             )
         _checks.one_of("response", self.response, ("word", "rnn", "lstm"))
+        if self.response == "word":
+            _checks.unused(self, ("response_features", "response_beam"), "with response 'word'")
+        if self.form != "multilinear":
+            _checks.unused(self, ("places",), f"with form {self.form!r}, not 'multilinear'")
         if self.response != "word" and (self.unseen or self.variables):
             raise ValueError(f"response: expected 'word' with unseen words or variables, got {self.response!r}")
         if self.response != "word" and isinstance(self.corpus, BabiTasks):
@@ -190,6 +194,8 @@ class KnowledgeConfig:
             )
         for name in ("learning_rate", "margin", "code_scale", "tolerance"):
             _checks.at_least_zero(name, getattr(self, name))
+        if self.corpus.hops == 1:
+            _checks.unused(self, ("beam", "tolerance"), "with one hop, which keeps one chain")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -260,7 +266,7 @@ _CORPORA: dict[str, tuple[type, type]] = {
 }
 
 #: Kinds of configuration that the corpus does not tell.
-_KINDS: dict[str, type] = {"end_to_end": EndToEndConfig, "key_value": KeyValueConfig}
+_KINDS: dict[str, type] = {"end_to_end": EndToEndConfig, "key_value": KeyValueConfig, "baseline": BaselineConfig}
 
 
 def default_like(config: Config) -> Config:

@@ -149,10 +149,11 @@ def evaluate_tasks(
     """How often one model is right about several tasks.
 
     Returns:
-        The means over tasks, `[R]` by name of the metric; and the accuracy of each task, `[R]` by its name.
+        The means over tasks (of supports, over those that have some), `[R]` by name of the metric; and the accuracy of
+        each task, `[R]` by its name.
     """
     each: Mapping[str, dict[str, Array]] = {
         name: program.evaluate(params, _encode(part, vocabulary)) for name, part in tasks.parts.items()
     }
-    means = jax.tree.map(lambda *values: jnp.stack(values).mean(axis=0), *each.values())
+    means = jax.tree.map(lambda *values: jnp.nanmean(jnp.stack(values), axis=0), *each.values())
     return means, {name: metrics["accuracy"] for name, metrics in each.items()}

@@ -26,8 +26,10 @@ NUM_BUCKETS = 8
 #: What a corpus has in place of rare words.
 RARE = "<unk>"
 
-#: Stretches of a stream that are measured side by side.
+#: Stretches of a stream that are measured side by side, at most; each begins with an empty tape.
 MEASURED_STRETCHES = 20
+#: Words of such a stretch, at least, where there are several.
+STRETCH_WORDS = 1000
 
 
 def known_words(words: Sequence[str], vocabulary: data.Vocabulary) -> list[str]:
@@ -165,12 +167,14 @@ def make_measurer(
     encoded = data.encode_sequences([known_words(words, vocabulary) for words in text], vocabulary)
     (mark,) = vocabulary.encode([END])
     if config.tape == "carried":
-        parts = window_parts(data.windows(encoded, mark, MEASURED_STRETCHES, config.window))
+        num_words = len(data.running_text(encoded, mark))
+        stretches = min(MEASURED_STRETCHES, max(1, num_words // STRETCH_WORDS))
+        parts = window_parts(data.windows(encoded, mark, stretches, config.window))
         run = program.measure(())
 
         def measure_stream(params: PyTree) -> Array:
             num_seeds = jax.tree.leaves(params)[0].shape[0]
-            carry, found = (params, _empty_tapes(config, program.model, MEASURED_STRETCHES, num_seeds)), []
+            carry, found = (params, _empty_tapes(config, program.model, stretches, num_seeds)), []
             for part in parts:
                 carry, sums = run(carry, part)
                 found.append(sums)

@@ -128,7 +128,8 @@ class Reader:
         """How probable the words of sentences are; see `score`.
 
         Where the tape is carried, the sentences are one text, and each is read after those before it, as training and
-        evaluation read them; a sentence alone begins the text. Otherwise those of like length are read side by side.
+        evaluation read them (of a long text evaluation reads up to 20 parts side by side); a sentence alone begins the
+        text. Otherwise those of like length are read side by side.
 
         Args:
             sentences: words between spaces.

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import jax.numpy as jnp
+import numpy as np
 
 from memjax import data
 from memjax.data.streams import Stream, agreement, cut
@@ -56,8 +57,8 @@ class Trained:
                 tasks.
 
         Returns:
-            `{"accuracy": [R], "supports": [R]}`: answers right, and chains of supports right. Of sentences:
-            see `memjax.training.is_right`. Of a stream also `boundaries` and `statements`: see
+            `{"accuracy": [R], "supports": [R]}`: answers right, and chains of supports right, where some are known. Of
+            sentences: see `memjax.training.is_right`. Of a stream also `boundaries` and `statements`: see
             `memjax.data.streams.agreement`. Of tasks: means over tasks, and the accuracy of each by its name.
 
         Raises:
@@ -78,7 +79,9 @@ class Trained:
 
 
 def _percent(shares: Mapping[str, Array]) -> dict[str, list[float]]:
-    return {name: [round(100 * float(value), 4) for value in values] for name, values in shares.items()}
+    """In percent; without what there is nothing to measure by: supports that no question has."""
+    known = {name: np.asarray(values) for name, values in shares.items() if not np.isnan(values).all()}
+    return {name: [round(100 * float(value), 4) for value in values] for name, values in known.items()}
 
 
 def train(

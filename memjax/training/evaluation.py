@@ -22,7 +22,8 @@ class Predictions:
         answers: token ids.
         slots: the memories found.
         right: whether the whole answer is right.
-        supported: whether the memories found are the supporting ones, in their order.
+        supported: whether the memories found are the supporting ones, in their order; nothing is asked where these are
+            unknown.
     """
 
     answers: Array  # int32 [Q, A]
@@ -85,7 +86,20 @@ def accuracy(model: MemNN, corpus: StoryBatch, batch_size: int = 256) -> dict[st
         batch_size: see `predict`.
 
     Returns:
-        `{"accuracy": scalar, "supports": scalar}`, in [0, 1].
+        `{"accuracy": scalar, "supports": scalar}`, in [0, 1]; for supports see `share_supported`.
     """
     predictions = predict(model, corpus, batch_size)
-    return {"accuracy": predictions.right.mean(), "supports": predictions.supported.mean()}
+    return {"accuracy": predictions.right.mean(), "supports": share_supported(predictions, corpus)}
+
+
+def share_supported(predictions: Predictions, corpus: StoryBatch) -> Array:
+    """The share of chains found right among the questions whose supports are known.
+
+    Args:
+        predictions: of `predict`.
+        corpus: the Q questions.
+
+    Returns:
+        Scalar, in [0, 1]; NaN where no supports are known.
+    """
+    return predictions.supported.mean(where=jnp.any(corpus.supports >= 0, axis=1))

@@ -33,7 +33,8 @@ def gold_chain(supports: Array, hops: int, adaptive: bool, short_chains: str) ->
     Args:
         supports: int32 `[P]`, slots in the order of the hops, -1 after the last.
         hops: H, the number of hops; supports beyond are left out.
-        adaptive: whether the hop after the last support should find the stop slot.
+        adaptive: whether the hop after the last support should find the stop slot. Where no support is known, no hop is
+            taught.
         short_chains: `"no_loss"`, or `"repeat"`: the last support is found again by the hops that are left.
 
     Returns:
@@ -43,7 +44,7 @@ def gold_chain(supports: Array, hops: int, adaptive: bool, short_chains: str) ->
     chain = jnp.pad(supports, (0, missing), constant_values=-1)[:hops]
     length = (chain >= 0).sum()
     if adaptive:
-        return chain, jnp.arange(hops) <= length
+        return chain, (jnp.arange(hops) <= length) & (length > 0)
     if short_chains == "repeat":
         chain = jnp.where(chain >= 0, chain, chain[jnp.maximum(length - 1, 0)])
     return chain, chain >= 0

@@ -7,7 +7,7 @@ from flax import struct
 
 from memjax.models import SentenceMemNN, SentenceResponder
 from memjax.training.batches import StoryBatch
-from memjax.training.evaluation import predict
+from memjax.training.evaluation import predict, share_supported
 from memjax.training.state import ModelLossFn
 from memjax.typing import NUM_SPECIAL, PAD, Array
 
@@ -174,12 +174,12 @@ def sentence_accuracy(model: SentenceMemNN, corpus: StoryBatch, batch_size: int 
         batch_size: see `predict`.
 
     Returns:
-        `{"accuracy": scalar, "supports": scalar}`, in [0, 1].
+        `{"accuracy": scalar, "supports": scalar}`, in [0, 1]; for supports see `share_supported`.
     """
     predictions = predict(model, corpus, batch_size)
     right = jax.vmap(is_right, in_axes=(0, 0, None))
     rivals = rival_words(corpus.answers, model.num_words)
     return {
         "accuracy": right(predictions.answers, corpus.answers, rivals).mean(),
-        "supports": predictions.supported.mean(),
+        "supports": share_supported(predictions, corpus),
     }

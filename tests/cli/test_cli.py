@@ -264,14 +264,16 @@ def test_stories_that_cannot_be_read(capsys, run, tmp_path, content, message):
 
 
 def test_a_story_that_begins_with_a_mark(capsys, run, tmp_path):
-    (tmp_path / "story.txt").write_text("Joe went to the kitchen.\n", encoding="utf-8-sig")
+    (tmp_path / "story.txt").write_text("Joe went to\u2028the kitchen.\n", encoding="utf-8-sig")  # and is one line
     code, out, _ = call(capsys, "ask", run, "--story", tmp_path / "story.txt")
-    assert (code, out) == (0, "Joe went to the kitchen.\n")
+    assert (code, out) == (0, "Joe went to\u2028the kitchen.\n")
 
 
 def test_ask_refuses_what_it_would_not_use(capsys, run):
     code, _, err = call(capsys, "ask", run, "--picture", "scores.pgn")
     assert code and "picture, the suffix: expected one of" in words(err) and "did you mean 'png'?" in words(err)
+    code, _, err = call(capsys, "evaluate", run, "--data", "corpora")
+    assert code == 1 and "data: expected none for a run over what is generated, not read" in err
     code, _, err = call(capsys, "ask", run, "--data", "corpora")
     assert code and "data: expected none for a run over stories" in words(err)
 

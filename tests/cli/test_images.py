@@ -99,6 +99,8 @@ def test_a_run_is_asked_about_an_image(capsys, monkeypatch, folder, tmp_path):
     assert "expected a PNG file to ask about, got none" in ask(capsys, monkeypatch, folder, None)[2]
     code, _, err = ask(capsys, monkeypatch, folder, "x.png", "--story", "story.txt")
     assert code == 1 and "story, num_slots, data: expected none of them" in err
+    assert main(["draw", "--image-seed", "-1"]) == 1
+    assert "image_seed: expected an integer from 0" in capsys.readouterr().err
 
 
 def test_a_model_without_hops_draws_nothing(tmp_path):

@@ -199,6 +199,7 @@ def test_configurations_survive_json_and_bad_ones_are_named():
             {"corpus": BabiTasks((1, 2)), "linear_start": "validation"},
             "linear_start: expected 'epochs' or 'none' for several tasks",
         ),
+        ({"linear_start": "none"}, "linear_epochs: expected no other than 20 with linear_start 'none', got 2"),
         ({"restarts": 0}, "restarts: expected an integer of at least 1, got 0"),
     ):
         with pytest.raises(ValueError, match=message):

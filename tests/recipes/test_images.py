@@ -124,7 +124,8 @@ def test_runs_of_another_kind_are_refused(tmp_path):
     train(AnsweringConfig(world, features=4, batch_size=4, epochs=1), folder=tmp_path / "stories")
     with pytest.raises(RunError, match="expected the run of a model of images, found one of AnsweringConfig"):
         load_images(tmp_path / "stories")
-    baseline = train_images(dataclasses.replace(STATE, model="mlp", hidden_features=8, epochs=1))
+    config = ImageConfig(SMALL, "state", "mlp", features=16, hidden_features=8, batch_size=8, epochs=1)
+    baseline = train_images(config)
     with pytest.raises(RunError, match="input: expected a run on pixels to show images to, got one on 'state'"):
         Observer(baseline)
 
@@ -152,7 +153,10 @@ def test_configurations_are_checked_and_come_back():
             dataclasses.replace(STATE, **{name: value})
     with pytest.raises(ValueError, match="supports: expected 0 with one hop, .* got 1; pass --supports 0"):
         dataclasses.replace(STATE, supports=1, hops=1)
-    assert dataclasses.replace(STATE, supports=1, hops=1, model="mlp").model == "mlp"  # has no hops
+    with pytest.raises(ValueError, match="hops: expected no other than 3 with model 'mlp', got 2"):
+        dataclasses.replace(STATE, model="mlp")
+    with pytest.raises(ValueError, match="hidden_features: expected no other than 256 with model 'memory', got 8"):
+        dataclasses.replace(STATE, hidden_features=8)
     with pytest.raises(ValueError, match="num_train: expected an integer of at least 1, got 0"):
         SortOfClevr(num_train=0)
     with pytest.raises(ValueError, match=r"image_seed: expected an integer from 0 to 2\*\*32 - 1, got -1"):

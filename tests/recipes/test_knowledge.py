@@ -163,6 +163,7 @@ def test_a_run_is_kept_resumed_and_evaluated(tmp_path, graph):
         ("bag", "letters", "bag: expected one of"),
         ("beam", 0, "beam: expected an integer of at least 1, got 0"),
         ("tolerance", -1.0, "tolerance: expected a number of at least 0"),
+        ("beam", 2, "beam: expected no other than 8 with one hop, which keeps one chain, got 2"),
         ("corpus", MetaQA(hops=2), "supervision: expected 'types' with 2 hops, .* got 'answers'; pass --supervision"),
     ],
 )

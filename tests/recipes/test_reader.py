@@ -9,7 +9,7 @@ from flax import nnx
 
 from memjax.data import Vocabulary
 from memjax.models import LanguageModel
-from memjax.recipes import LanguageConfig, Reader, TextFiles, language_course
+from memjax.recipes import LanguageConfig, Reader, TextFiles
 from memjax.recipes.language import TrainedLanguageModel
 from memjax.recipes.language_program import build_language_program
 
@@ -60,9 +60,8 @@ def test_scores_are_those_of_the_model(reader):
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("settings", [{}, {"tape": "carried", "window": 4, "batch_size": 2}])
-def test_scores_of_a_text_are_its_perplexity(settings, monkeypatch):
+def test_scores_of_a_text_are_its_perplexity(settings):
     """Sentences by themselves, or each after those before it: as evaluation reads them."""
-    monkeypatch.setattr(language_course, "MEASURED_STRETCHES", 1)
     trained = make_trained("lstmn", **settings)
     text = ["a b c", "c", "b zebra a a a b", "a"] * 40  # more windows than are read at once
     scored = Reader(trained).score_all(text)

@@ -9,7 +9,7 @@ import pytest
 
 from memjax.data import Vocabulary
 from memjax.errors import DataError, RunError
-from memjax.recipes import ADAPTIVE, AnsweringConfig, Babi, BabiTasks, EndToEndConfig, Simulation
+from memjax.recipes import ADAPTIVE, AnsweringConfig, Babi, BabiTasks, BaselineConfig, EndToEndConfig, Simulation
 from memjax.recipes.runs import alone, create_run, keep_results, open_run, resume_run
 
 CONFIG = AnsweringConfig(corpus=Simulation(difficulty=1), features=8, epochs=6)
@@ -32,7 +32,15 @@ def folder(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "config", [CONFIG, ADAPTIVE, AnsweringConfig(corpus=Babi(task=3, variant="en-10k")), TASKS, JOINT]
+    "config",
+    [
+        CONFIG,
+        ADAPTIVE,
+        AnsweringConfig(corpus=Babi(task=3, variant="en-10k")),
+        TASKS,
+        JOINT,
+        BaselineConfig(cell="rnn"),
+    ],
 )
 def test_what_is_created_is_opened(tmp_path, config):
     created = create(tmp_path / "run", config)

@@ -93,6 +93,18 @@ def test_right_means_every_word_and_supported_every_slot_in_order():
     assert first_only.supported.all(), "fewer supports than hops: only these must agree"
 
 
+def test_questions_without_supports_do_not_count_as_found():
+    model = MemNN(WORDS, 6, hops=1, rngs=nnx.Rngs(4))
+    questions = corpus(np.random.default_rng(2))
+    found = np.asarray(predict(model, questions).slots[:, 0])
+    known = found[np.flatnonzero(found >= 0)[:2]]
+    supports = (
+        jnp.full((QUESTIONS, 1), -1).at[np.flatnonzero(found >= 0)[:2], 0].set(jnp.array([known[0], known[1] + 1]))
+    )
+    assert accuracy(model, dataclasses.replace(questions, supports=supports))["supports"] == 0.5
+    assert np.isnan(accuracy(model, questions)["supports"])
+
+
 @pytest.mark.thorough
 def test_adaptive_chains_must_stop_where_the_supports_end():
     model = MemNN(WORDS, 6, adaptive=True, hops=3, rngs=nnx.Rngs(5))
