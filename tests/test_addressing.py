@@ -114,7 +114,11 @@ def test_a_wide_beam_finds_the_best_of_all_chains(stop):
         lengths.add(len(slots))
         assert found.slots[i].tolist() == [*slots, *[-1] * (P - len(slots))]
         np.testing.assert_allclose(found.query[i], last, rtol=1e-5)
-        np.testing.assert_allclose(found.scores[i, 0, :5], keys @ query, rtol=1e-5, atol=1e-6)
+        now = query
+        for hop, slot in enumerate(slots):
+            shown = np.where(np.isin(np.arange(5), slots[:hop]), -np.inf, keys @ now)
+            np.testing.assert_allclose(found.scores[i, hop, :5], shown, rtol=1e-5, atol=1e-5)
+            now = follow(now, keys[slot])
     assert (min(lengths) < P) == stop
 
 

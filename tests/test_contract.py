@@ -903,4 +903,6 @@ def test_printed_time_features_cannot_reach_the_first_hop():
 
 def test_memory_is_a_pytree_of_named_fields():
     mem = hop_args(np.random.default_rng(10), jnp.float32)[1]
+    names = {path[0].name for path, _ in jax.tree.leaves_with_path(mem)}
+    assert names == {field.name for field in dataclasses.fields(Memory)}
     assert isinstance(jax.tree.map(lambda leaf: leaf, mem), Memory)

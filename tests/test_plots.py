@@ -69,9 +69,16 @@ def test_question_and_answer_are_the_title():
     assert "Where is Joe?" in figure.get_suptitle() and "hall" in figure.get_suptitle()
     figure = plots.hop_scores("Where is Joe?", make_reply((), answer=""))
     draw(figure)
-    assert "nothing to answer from" in figure.get_suptitle()
+    assert "(no answer)" in figure.get_suptitle()
     (axis,) = figure.axes
     assert axis.get_title() == "hop 1: none found" and dark_rows(axis) == []
+
+
+def test_a_long_question_stays_within_the_picture():
+    figure = plots.hop_scores("Where is Joe " + "and everybody else " * 9 + "?", make_reply((0,)))
+    draw(figure)
+    title = figure._suptitle.get_window_extent()
+    assert title.x0 >= 0 and title.x1 <= figure.bbox.width
 
 
 # Where some are forgotten, equal statements are told apart by a hop that found another one.

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from memjax.cli.pictures import save_picture
+from memjax.cli.pictures import drawn
 from memjax.errors import DataError
 from memjax.recipes import (
     Answerer,
@@ -29,7 +29,8 @@ MAX_ANSWERS = 20
 
 def show(reply: Reply) -> Iterator[str]:
     """The lines that show an answer and the facts behind it."""
-    yield f"  -> {reply.answer or 'I know nothing yet'}"
+    nothing = "(no answer)" if reply.statements else "I know nothing yet"
+    yield f"  -> {reply.answer or nothing}"
     if reply.answer and not reply.supports:
         yield "     no supporting fact was found"
     for hop, support in enumerate(reply.supports, start=1):
@@ -70,8 +71,7 @@ def converse(answerer: Answerer, lines: Iterable[str], picture: Path | None = No
             if picture is not None and reply.statements:
                 from memjax import plots
 
-                save_picture(picture, plots.hop_scores(line, reply))
-                yield f"     drawn in {picture}"
+                yield drawn(picture, plots.hop_scores(line, reply))
         else:
             try:
                 unknown = answerer.tell(line)
@@ -136,10 +136,9 @@ def ask_key_value(folder: Path, data: str | None) -> None:
 
 
 def _ask_knowledge(ask: Callable[[str], Iterable[str]]) -> None:
-    if sys.stdin.isatty():
+    if at_terminal():
         print(KNOWLEDGE_HELP)
-    for shown in converse_knowledge(ask, lines_to_answer()):
-        print(shown)
+    say(converse_knowledge(ask, lines_to_answer()))
 
 
 def read_story(path: Path) -> list[str]:
@@ -169,26 +168,33 @@ def ask(folder: Path, story: Path | None, picture: Path | None, num_slots: int |
     answerer = Listener(trained, num_slots) if hears else Answerer(trained, num_slots)  # type: ignore[arg-type]
     for line in lines:
         print(line)
-        for shown in converse(answerer, [line], picture):
-            print(shown)
-    if sys.stdin.isatty():
+        say(converse(answerer, [line], picture))
+    if at_terminal():
         print(HELP)
-        for shown in converse(answerer, prompt(), picture):
-            print(shown)
-    elif story is None:
-        for shown in converse(answerer, piped(), picture):
-            print(shown)
+    if at_terminal() or story is None:
+        say(converse(answerer, lines_to_answer(), picture))
+
+
+def say(lines: Iterable[str]) -> None:
+    """Prints lines, each at once: another program may wait for it."""
+    for line in lines:
+        print(line, flush=True)
+
+
+def at_terminal() -> bool:
+    """Whether a person types."""
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 def lines_to_answer() -> Iterator[str]:
     """The lines of a person at the terminal, or of standard input."""
-    return prompt() if sys.stdin.isatty() else piped()
+    return prompt() if at_terminal() else piped()
 
 
 def piped() -> Iterator[str]:
-    """The lines of standard input."""
+    """The lines of standard input, none where it is closed."""
     try:
-        for number, line in enumerate(sys.stdin):
+        for number, line in enumerate(sys.stdin or ()):
             yield line if number else line.removeprefix("\ufeff")  # a mark of byte order
     except UnicodeDecodeError:
         raise DataError("expected text in UTF-8, found other bytes", "standard input") from None

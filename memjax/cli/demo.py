@@ -2,6 +2,7 @@
 """`memjax demo`: what a Memory Network is good for, in a minute or two."""
 
 import dataclasses
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -75,5 +76,6 @@ def demo(folder: Path) -> None:
         for line in show(reply):
             console.print(line, highlight=False)
         save_picture(folder / f"question_{number}.png", plots.hop_scores(question, reply))
-    console.print(f"\nThe scores of each hop are drawn in {folder}/question_1.png to question_{len(QUESTIONS)}.png.")
-    console.print(f"Talk to this model: {sys.argv[0]} ask {folder}   ({time.monotonic() - start:.0f} s)")
+    print(f"\nThe scores of each hop are drawn in {folder}/question_1.png to question_{len(QUESTIONS)}.png.")
+    command = f"{shlex.quote(sys.argv[0])} ask {shlex.quote(str(folder))}"
+    print(f"Talk to this model: {command}   ({time.monotonic() - start:.0f} s)")

@@ -316,6 +316,8 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         command = _parse(tyro, args, start)
         command.run()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except BrokenPipeError:  # who reads has enough, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes what is left at its end
         return 0

@@ -13,12 +13,23 @@ FORMATS = ("png", "pdf", "svg", "jpg", "jpeg", "webp", "tif", "tiff", "eps", "ps
 
 
 def check_picture(name: str, path: Path) -> None:
-    """Raises `ValueError` if there is no such format, before the work that a picture shows.
+    """Raises `ValueError` if there is no such format, or it is a folder, before the work that a picture shows.
 
     Example:
         >>> check_picture("picture", Path("hops.png"))
     """
+    if path.is_dir():
+        raise ValueError(f"{name}: expected a file to draw in, got the folder {path}")
     _checks.one_of(f"{name}, the suffix", path.suffix[1:].lower() or "png", FORMATS)
+
+
+def drawn(path: Path, figure: Any) -> str:
+    """Writes a figure as `save_picture`, and says where it is, or why it is not."""
+    try:
+        save_picture(path, figure)
+    except OSError as error:
+        return f"  (not drawn: {error})"
+    return f"     drawn in {path}"
 
 
 def save_picture(path: Path, figure: Any) -> None:
@@ -31,7 +42,7 @@ def save_picture(path: Path, figure: Any) -> None:
     Raises:
         ValueError: if there is no such format.
     """
-    drawn = io.BytesIO()
-    figure.savefig(drawn, dpi=150, format=path.suffix[1:] or "png")
+    encoded = io.BytesIO()
+    figure.savefig(encoded, dpi=150, format=path.suffix[1:] or "png")
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, drawn.getvalue())
+    write_bytes(path, encoded.getvalue())

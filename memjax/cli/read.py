@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`memjax generate`, `score`, `label` and `plot`: a trained model that reads sentences."""
 
+import io
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +31,7 @@ def read_input(file: Path) -> list[Line]:
         DataError: if the file cannot be read, is no text, or holds nothing.
     """
     path = "standard input" if str(file) == "-" else str(file)
-    lines = lines_of(sys.stdin.buffer, path) if str(file) == "-" else read_lines(file)
+    lines = lines_of(sys.stdin.buffer if sys.stdin else io.BytesIO(), path) if str(file) == "-" else read_lines(file)
     found = [Line(path, *line) for line in texts_of(lines, path)]
     if not found:
         raise DataError("expected at least one line with words, got none", path)

@@ -2,15 +2,14 @@
 """Images as files, and a conversation about one."""
 
 import io
-import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from memjax.cli.ask import lines_to_answer
-from memjax.cli.pictures import save_picture
+from memjax.cli.ask import at_terminal, lines_to_answer, say
+from memjax.cli.pictures import drawn
 from memjax.data import sort_of_clevr
 from memjax.errors import DataError
 from memjax.recipes import Observer, Sight
@@ -123,14 +122,12 @@ def converse(observer: Observer, lines: Iterable[str], picture: Path | None = No
         if picture is not None and observer.image is not None and len(sight.weights):
             from memjax import plots
 
-            save_picture(picture, plots.image_hops(observer.image, sight))
-            yield f"     drawn in {picture}"
+            yield drawn(picture, plots.image_hops(observer.image, sight))
 
 
 def ask_image(folder: Path, image: Path, picture: Path | None) -> None:
     """Answers questions about an image, at the terminal or from standard input."""
     observer = Observer.load(folder).see(read_image(image))
-    if sys.stdin.isatty():
+    if at_terminal():
         print(HELP.format(sort_of_clevr.QUESTIONS[0]))
-    for shown in converse(observer, lines_to_answer(), picture):
-        print(shown)
+    say(converse(observer, lines_to_answer(), picture))

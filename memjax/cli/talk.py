@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from memjax.cli.ask import piped, prompt, read_story
+from memjax.cli.ask import at_terminal, piped, prompt, read_story, say
 from memjax.data.dialog import ApiCall, is_fact
 from memjax.errors import DataError
 from memjax.recipes import Bot, BotReply, find_restaurants, load_dialogs
@@ -78,11 +78,9 @@ def talk(folder: Path, story: Path | None, num_slots: int | None, data: str | No
     bot = Bot(trained, restaurants, **({} if num_slots is None else {"num_slots": num_slots}))
     for line in lines:
         print(line)
-        for shown in converse(bot, [line]):
-            print(shown)
-    interactive = sys.stdin.isatty()
+        say(converse(bot, [line]))
+    interactive = at_terminal()
     if interactive:
         print(HELP)
     if interactive or story is None:
-        for shown in converse(bot, prompt(empty_ends=False) if interactive else piped()):
-            print(shown)
+        say(converse(bot, prompt(empty_ends=False) if interactive else piped()))

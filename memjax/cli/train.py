@@ -4,6 +4,7 @@
 import argparse
 import dataclasses
 import itertools
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -84,12 +85,13 @@ class Training:
 
     def say_next(self, command: str, argument: str = "") -> None:
         """Says where the run is, and what to do with it."""
-        print(f"The run is in {self.run_folder}. Next: {sys.argv[0]} {command} {self.run_folder}{argument}")
+        command = f"{shlex.quote(sys.argv[0])} {command} {shlex.quote(str(self.run_folder))}{argument}"
+        print(f"The run is in {self.run_folder}. Next: {command}")
 
     def say_next_with_data(self, command: str) -> None:
         """As `say_next`, of a command that reads the corpus again."""
         data = getattr(self.config.corpus, "data", None)
-        self.say_next(command, f" --data {data}" if data else "")
+        self.say_next(command, f" --data {shlex.quote(data)}" if data else "")
 
 
 @dataclasses.dataclass(frozen=True)

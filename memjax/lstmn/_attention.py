@@ -3,7 +3,7 @@
 
 With E = exp(2 k) kept on the tape for each key k = W_h h_i, and Q = exp(2 q) for the query of a step,
 
-    tanh(k + q) = (E Q - 1) / (E Q + 1),    1 - tanh(k + q)^2 = 4 w,    w = E Q / (E Q + 1)^2
+    tanh(k + q) = 1 - 2 / (E Q + 1),    1 - tanh(k + q)^2 = 4 w,    w = E Q / (E Q + 1)^2
 
 so that a pair of slot and step costs a product and a division for each feature, and no exponential. Letters:
 `memjax.typing`; N slots of the tape.
@@ -47,7 +47,7 @@ def _ratio(keys: Array, query: Array, dtype: jnp.dtype) -> Array:
 
 def _tanh(keys: Array, query: Array) -> Array:
     ratio = _ratio(keys, query, wide(keys.dtype))
-    return ((ratio - 1) / (ratio + 1)).astype(keys.dtype)  # [B, N, A]
+    return (1 - 2 / (ratio + 1)).astype(keys.dtype)  # [B, N, A]; forward mode of a quotient of two would overflow
 
 
 def attend(keys: Array, values: Array, query: Array, score: Array, visible: Array) -> tuple[Array, Array]:
@@ -102,12 +102,12 @@ def attend_gradient(
     sums, dtype = wide(keys.dtype), keys.dtype
     t = _tanh(keys, query)
     a = jnp.einsum("bna,a->bn", t, score, preferred_element_type=sums)
-    s = jnp.where(visible, jnp.exp(a - log_total[:, None]), 0)
+    s = jnp.where(visible, jnp.exp(jnp.where(visible, a - log_total[:, None], 0)), 0)  # no infinity: it has a gradient
     dweights = jnp.einsum("bnf,bf->bn", values, dread.astype(dtype), preferred_element_type=sums)
     da = s * (dweights - (s * dweights).sum(axis=1, keepdims=True))  # not from what was read, rounded: it must sum to 0
     ratio = _ratio(keys, query, sums)
-    z = ratio + 1
-    w = (ratio / (z * z)).astype(dtype)  # not (1 - t * t) / 4: reading t again costs more than dividing again
+    z = 1 / (ratio + 1)
+    w = (ratio * z * z).astype(dtype)  # not (1 - t * t) / 4: reading t again costs more than dividing again
     dquery = jnp.einsum("bn,bna->ba", da.astype(dtype), w, preferred_element_type=sums) * (4 * score.astype(sums))[None]
     dscore = jnp.einsum("bn,bna->ba", da.astype(dtype), t, preferred_element_type=sums)
     return s, da, w, dquery, dscore

@@ -56,6 +56,6 @@ def hop_scores(question: str, reply: Reply) -> "Figure":
     # People's words may hold a $, which is no formula.
     axes[0].set_yticks(rows, labels, fontsize=8, parse_math=False)
     axes[0].set_ylim(told - 0.5, -0.5)  # the first on top
-    title = f"{question}   →   {reply.answer or 'nothing to answer from'}"
-    figure.suptitle(title, fontsize=11, parse_math=False)
+    title = f"{question}   →   {reply.answer or '(no answer)'}"
+    figure.suptitle(title, fontsize=11, parse_math=False, wrap=True)
     return figure

@@ -58,5 +58,5 @@ def image_hops(image: ArrayLike, sight: Sight) -> "Figure":
         dark[..., 2], dark[..., 3] = 0.15, veil
         axis.imshow(dark, interpolation="nearest")
         axis.set_title(f"hop {place}: {weights.max():.2f} at most", fontsize=10)
-    figure.suptitle(f"{cut(sight.question, _LONGEST)}   →   {sight.answer}", fontsize=11, parse_math=False)
+    figure.suptitle(f"{cut(sight.question, _LONGEST)}   →   {sight.answer}", fontsize=11, parse_math=False, wrap=True)
     return figure

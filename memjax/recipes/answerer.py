@@ -2,6 +2,7 @@
 """A trained Memory Network to talk to: it is told statements and asked questions."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -40,7 +41,8 @@ class Reply:
     """An answer with the facts behind it.
 
     Attributes:
-        answer: words, separated by spaces; empty where there is no memory to answer from.
+        answer: words, separated by spaces; empty where there is no memory to answer from, or none
+            of the words is the best.
         supports: the memories found, in the order of the hops; of an end-to-end model what each hop read most of.
         unknown: words of the question that training never met: left out, or known by the words around them.
         scores: `[P, n]`, the score at each hop of each statement in memory; nan where it could not be found.
@@ -132,7 +134,7 @@ class Answerer:
         Raises:
             ValueError: if it has no words, or more than 64.
         """
-        tokens, unknown = self._encode("statement", statement)
+        tokens, unknown = self._encode("statement", statement, self._id_of_told)
         self._memory = self._program.tell(self._params, self._memory, tokens)
         self._remember(statement)
         return unknown
@@ -146,12 +148,13 @@ class Answerer:
         times = np.asarray(self._memory.times)
         memory, asked = self._memory, question
         if self.vocabulary.function_words is not None:
-            variables = data.variables_of(question, self.vocabulary.function_words)
+            variables = self._variables_of(question)
             asked = data.substitute(question, variables)
             told = {time: data.substitute(text, variables) for time, text in self._told.items()}
-            values = [self._ids(told[time]) if time >= 0 else [PAD] * self._size for time in times.tolist()]
+            words = {time: self._ids(text, self._id_of_new) for time, text in told.items()}
+            values = [words.get(time, [PAD] * self._size) for time in times.tolist()]
             memory = dataclasses.replace(memory, values=jnp.asarray(values, jnp.int32))
-        tokens, unknown = self._encode("question", asked)
+        tokens, unknown = self._encode("question", asked, self._id_of_new)
         known = jnp.int32(self.vocabulary.num_words)
         answer = jax.device_get(self._program.ask(self._params, memory, tokens, known))
         order = np.argsort(times)[(times < 0).sum() :].tolist()  # slots that hold something, oldest first
@@ -184,28 +187,42 @@ class Answerer:
     def _remember(self, text: str) -> None:
         """Keeps the text of what was written last."""
         self._told[self._count] = text
-        self._told.pop(self._count - self._memory.num_slots, None)
+        forgotten = self._told.pop(self._count - self._memory.num_slots, None)
         self._count += 1
+        if forgotten is not None and self._new_words:
+            told = {word for text in self._told.values() for word in data.tokenize(text)}
+            self._new_words = {word: id_ for word, id_ in self._new_words.items() if word in told}
 
-    def _encode(self, name: str, text: str) -> tuple[Array, tuple[str, ...]]:
+    def _variables_of(self, question: str) -> dict[str, str]:
+        """The variables that stand for words of a question, of those that training had."""
+        variables = data.variables_of(question, self.vocabulary.function_words or ())
+        return {word: variable for word, variable in variables.items() if variable in self.vocabulary}
+
+    def _encode(self, name: str, text: str, id_of: Callable[[str], int]) -> tuple[Array, tuple[str, ...]]:
         words = data.tokenize(text)
         if not 0 < len(words) <= MAX_SENTENCE:
             raise ValueError(f"{name}: expected 1 to {MAX_SENTENCE} words, got {len(words)} in {text[:60]!r}")
-        return jnp.asarray(self._ids(text), jnp.int32), tuple(self.vocabulary.unknown(words))
+        return jnp.asarray(self._ids(text, id_of), jnp.int32), tuple(self.vocabulary.unknown(words))
 
-    def _ids(self, text: str) -> list[int]:
+    def _ids(self, text: str, id_of: Callable[[str], int]) -> list[int]:
         words = data.tokenize(text)
         ids = self.vocabulary.features(words)
         if self._program.learns_words:
-            ids = [self._id_of_new(word) if id_ == UNKNOWN else id_ for word, id_ in zip(words, ids, strict=True)]
+            ids = [id_of(word) if id_ == UNKNOWN else id_ for word, id_ in zip(words, ids, strict=True)]
         return ids + [PAD] * (self._size - len(ids))
 
     def _id_of_new(self, word: str) -> int:
-        """The token id of a word that training never met; unknown once there are too many."""
-        free = len(self.vocabulary) + len(self._new_words)
-        if word not in self._new_words and free < NUM_SPECIAL + self._program.model.num_words:
-            self._new_words[word] = free
+        """The token id of a word that training never met; unknown where no statement in memory has it."""
         return self._new_words.get(word, UNKNOWN)
+
+    def _id_of_told(self, word: str) -> int:
+        """The same of a word of a statement, which gets a free id, if there is one left."""
+        if word not in self._new_words:
+            all_ids = range(len(self.vocabulary), NUM_SPECIAL + self._program.model.num_words)
+            free = set(all_ids).difference(self._new_words.values())
+            if free:
+                self._new_words[word] = min(free)
+        return self._id_of_new(word)
 
     def _decode(self, ids: np.ndarray, question: str) -> str:
         new = {id_: word for word, id_ in self._new_words.items()}
@@ -217,7 +234,7 @@ class Answerer:
                 answer += self.vocabulary.decode([id_])
         if self.vocabulary.function_words is not None:
             named: dict[str, list[str]] = {}
-            for word, variable in data.variables_of(question, self.vocabulary.function_words).items():
+            for word, variable in self._variables_of(question).items():
                 named.setdefault(variable, []).append(word)
             answer = [" ".join(named.get(word, [word])) for word in answer]
         # To an end-to-end model the words of an answer are one symbol.

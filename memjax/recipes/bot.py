@@ -90,7 +90,7 @@ class Bot:
         tokens = jax.ShapeDtypeStruct((MAX_SENTENCE,), jnp.int32)
         key = jax.ShapeDtypeStruct((trained.config.features,), jnp.float32)
         self._memory = empty(num_slots, key, tokens)
-        self._said: list[tuple[str, str]] = []  # by write time
+        self._said: dict[int, tuple[str, str]] = {}  # what is in memory, by write time
 
     @classmethod
     def load(
@@ -129,7 +129,7 @@ class Bot:
         tokens = self._tokens(USER, text)
         facts = self._look_up_names(text)
         present = np.zeros(self._candidates.types.shape[0], bool)
-        for said in (*(said for _, said in self._remembered()), text):
+        for said in (*(said for _, said in self._said.values()), text):
             present[self._encoder.entities(said)] = True
         found = self._program.respond(self._params, self._memory, tokens, self._candidates, jnp.asarray(present))
         response = self._encoder.responses[int(jnp.argmax(found.scores))]
@@ -161,7 +161,7 @@ class Bot:
         """Empties the memory: the next utterance begins a dialog."""
         nothing = self._memory
         self._memory = empty(nothing.num_slots, nothing.keys[0], nothing.values[0])
-        self._said = []
+        self._said = {}
 
     def _known_words(self, utterance: str) -> str:
         """The utterance, words without the marks around them where they are known so and not as they are."""
@@ -180,11 +180,13 @@ class Bot:
 
     def _tell(self, speaker: str, text: str) -> None:
         self._memory = self._program.tell(self._params, self._memory, self._tokens(speaker, text))
-        self._said.append((speaker, text))
+        time = max(self._said, default=-1) + 1
+        self._said[time] = (speaker, text)
+        self._said.pop(time - self._memory.num_slots, None)
 
     def _tell_facts(self, facts: list[str]) -> list[str]:
         """Tells the facts that are not in memory yet; that nothing was found is told each time."""
-        known = {text for _, text in self._remembered()} - {NO_RESULT}
+        known = {text for _, text in self._said.values()} - {NO_RESULT}
         new = [fact for fact in facts if fact not in known]
         for fact in new:
             self._tell(FACT, fact)
@@ -196,14 +198,11 @@ class Bot:
         found = [" ".join(fact) for word in text.lower().split() for fact in self.restaurants.about(word)]
         return self._tell_facts(found)
 
-    def _remembered(self) -> list[tuple[str, str]]:
-        return self._said[-self._memory.num_slots :]
-
     def _read(self, weights: np.ndarray) -> tuple[ReadUtterance, ...]:
         """What was read, from weights `[P, N]`."""
         times, shares = np.asarray(self._memory.times), weights.mean(axis=0)
         order = [slot for slot in np.argsort(-shares, kind="stable") if times[slot] >= 0 and shares[slot] > 0]
-        said = [(*self._said[times[slot]], round(float(shares[slot]), 4)) for slot in order]
+        said = [(*self._said[int(times[slot])], round(float(shares[slot]), 4)) for slot in order]
         return tuple(ReadUtterance(speaker, text, weight) for speaker, text, weight in said)
 
 

@@ -17,7 +17,7 @@ from memjax.models import FactMemNN
 from memjax.recipes.chains import Chains, MakeSearch, find_chains
 from memjax.recipes.knowledge import TrainedKnowledge, encode_facts, load_knowledge, restore_knowledge
 from memjax.recipes.program import params_of_seed
-from memjax.recipes.questions import by_seen, encode_questions, side_by_side
+from memjax.recipes.questions import Encoded, by_seen, encode_questions, side_by_side
 from memjax.recipes.runs import keep_results, open_run
 from memjax.search import exact
 from memjax.training import Facts, with_params
@@ -125,7 +125,7 @@ class KnowledgeBase:
             entities[: len(part)] = [question.entity for question in part]
             found = self._chains(self._params, self._facts, self._memory, jnp.asarray(tokens), jnp.asarray(entities))
             chains: Chains = jax.tree.map(np.asarray, found)
-            replies += [self._reply(chains, row, question.unknown) for row, question in enumerate(part)]
+            replies += [self._reply(chains, row, question) for row, question in enumerate(part)]
         return replies
 
     def measure(self, questions: Sequence[Question]) -> dict[str, float]:
@@ -146,9 +146,12 @@ class KnowledgeBase:
         results["candidates"] = round(float(np.mean([reply.candidates for reply in replies])), 1)
         return results
 
-    def _reply(self, chains: Chains, row: int, unknown: list[str]) -> KnowledgeReply:
-        if chains.slots[row].min() < 0:
-            return KnowledgeReply("", (), (), (), "", int(chains.candidates[row]), tuple(unknown))
+    def _reply(self, chains: Chains, row: int, question: Encoded) -> KnowledgeReply:
+        # Facts that hold no words have nothing in common with a question that names nothing.
+        nothing_named = question.entity < 0 and self._encoder.bag == "phrases"
+        unknown = tuple(question.unknown)
+        if nothing_named or chains.slots[row].min() < 0:
+            return KnowledgeReply("", (), (), (), "", int(chains.candidates[row]), unknown)
         names, relations = self.graph.entities, self.graph.relations
         triples = self.graph.triples[chains.slots[row]].tolist()
         start, end = int(chains.starts[row]), int(chains.ends[row])
@@ -160,7 +163,7 @@ class KnowledgeBase:
             scores=tuple(chains.scores[row].tolist()),
             entity=names[start],
             candidates=int(chains.candidates[row]),
-            unknown=tuple(unknown),
+            unknown=unknown,
         )
 
 

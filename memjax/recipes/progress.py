@@ -17,7 +17,8 @@ LINE_SECONDS = 60
 
 @contextlib.contextmanager
 def progress(title: str) -> Iterator[ReportFn]:
-    """Shows the epochs of a training run as they pass: a bar, or a line a minute where output goes to a file.
+    """Shows the epochs of a training run as they pass: a bar, or a line a minute where output goes to a file or a dumb
+    terminal.
 
     Args:
         title: what is going on.
@@ -34,7 +35,7 @@ def progress(title: str) -> Iterator[ReportFn]:
     except ImportError:
         raise ImportError("progress bars need the extra: pip install 'memjax[app]'") from None
     console = rich.console.Console(stderr=True)
-    if not (console.is_terminal or console.is_jupyter):
+    if not (console.is_interactive or console.is_jupyter):  # a dumb terminal shows no bar either
         with _lines(title, lambda line: console.print(line, soft_wrap=True, markup=False, highlight=False)) as report:
             yield report
         return

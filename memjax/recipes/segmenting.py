@@ -88,7 +88,7 @@ def _program(num_words: int, features: int, learning_rate: float, batch_size: in
         size = min(batch_size, len(segments))
         optimizer = optax.adam(optax.cosine_decay_schedule(learning_rate, epochs * (len(segments) // size)))
         epoch = make_epoch(make_step(model, optimizer, make_segment_loss()), batch_size)
-        weights, run = jax.random.split(jax.random.fold_in(jax.random.key(seed), 1))  # not the keys of the answers
+        weights, run = jax.random.split(jax.random.fold_in(jax.random.key(seed), 1))
         state = create_state(build(weights), optimizer, run)
 
         def one(state: TrainState, _: None) -> tuple[TrainState, None]:

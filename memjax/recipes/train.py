@@ -172,8 +172,9 @@ def _restore(run: Run, data_folder: str | None) -> Trained:
     config = run.config_of(AnsweringConfig, "a run over stories", data_folder)
     program = build_program(config, run.vocabulary, config.batch_size)
     streams = getattr(config.corpus, "stream", False)
+    params = restore_params(program.init, run)  # says so where the run has none yet; then the segmenter may be missing
     segmenter = load_segmenter(config, run.vocabulary, run.folder) if streams else None
-    return Trained(config, run.vocabulary, program, restore_params(program.init, run), segmenter)
+    return Trained(config, run.vocabulary, program, params, segmenter)
 
 
 def evaluate(folder: Path, split: str = "test", data_folder: str | None = None) -> dict[str, list[float]]:

@@ -69,6 +69,7 @@ def predict(model: MemNN | SentenceMemNN, corpus: StoryBatch, batch_size: int = 
         gold_words = jnp.pad(example.answers, (0, width - example.answers.shape[0]), constant_values=PAD)
         gold, _ = gold_chain(example.supports, model.output.hops, model.output.adaptive, "no_loss")
         agree = (gold == answer.hops.slots) | ((gold < 0) & (not model.output.adaptive))
+        agree |= ~jnp.any(example.supports >= 0)
         return Predictions(
             answers=words, slots=answer.hops.slots, right=jnp.all(words == gold_words), supported=jnp.all(agree)
         )

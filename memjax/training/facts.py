@@ -79,7 +79,8 @@ class Facts:
         """
         token_key, row_key = jax.random.split(key)
         sizes = self.bucket_starts[tokens + 1] - self.bucket_starts[tokens]
-        rarity = jnp.log(self.keys.shape[0] + 1.0) - jnp.log(jnp.maximum(sizes, 1).astype(jnp.float32))
+        num_triples = self.keys.shape[0]  # one that has a token twice is in its bucket twice
+        rarity = jnp.log(num_triples + 1.0) - jnp.log(jnp.clip(sizes, 1, num_triples).astype(jnp.float32))
         logits = jnp.where((tokens > 1) & (sizes > 0), 2 * jnp.log(rarity), -jnp.inf)
         logits = jnp.where(jnp.any(logits > -jnp.inf), logits, 0.0)
         chosen = tokens[jax.random.categorical(token_key, logits, shape=(count,))]  # [H]

@@ -26,11 +26,15 @@ def write_bytes(path: Path, content: bytes) -> None:
     """
     partial = path.with_name(f".{path.name}.partial")
     with _held(partial) as file:
-        file.truncate(0)  # what a kill left
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-        partial.replace(path)
+        try:
+            file.truncate(0)  # what a kill left
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            partial.replace(path)
+        except OSError:
+            partial.unlink(missing_ok=True)
+            raise
 
 
 def lock(file: IO[Any]) -> None:

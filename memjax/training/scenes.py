@@ -89,7 +89,7 @@ def make_scene_loss(supports: float = 0.0) -> ModelLossFn:
 
     def loss_fn(model: Any, batch: SceneBatch, key: Array) -> tuple[Array, dict[str, Array]]:
         answered = answer_scenes(model, batch)
-        scores = answered.scores.astype(jnp.float32)
+        scores = answered.scores.astype(jnp.promote_types(jnp.float32, answered.scores.dtype))
         loss = optax.softmax_cross_entropy_with_integer_labels(scores, batch.answers).mean()
         hops, asked = answered.weights.shape[2], batch.supports.shape[2]
         if supports and hops:

@@ -10,11 +10,13 @@ import re
 import shutil
 import sys
 
+import numpy as np
 import pytest
 
 import memjax
 from memjax.cli import main
-from memjax.recipes import AnsweringConfig, Simulation
+from memjax.cli.ask import show
+from memjax.recipes import AnsweringConfig, Reply, Simulation
 
 pytest.importorskip("tyro", reason="the extra `app` is not installed")
 pytest.importorskip("rich", reason="the extra `app` is not installed")
@@ -269,9 +271,29 @@ def test_a_story_that_begins_with_a_mark(capsys, run, tmp_path):
     assert (code, out) == (0, "Joe went to\u2028the kitchen.\n")
 
 
+def test_a_picture_that_cannot_be_drawn_does_not_end_the_talk(capsys, run, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("Joe went to the hall.\nWhere is Joe?\nWhere is Joe?\n"))
+    code, out, _ = call(capsys, "ask", run, "--picture", tmp_path / "file" / "hops.png")
+    assert code == 0 and out.count("  (not drawn: ") == out.count("  -> ") == 2
+
+
+def test_a_closed_input_ends_the_talk(capsys, run, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    assert call(capsys, "ask", run) == (0, "", "")
+
+
+def test_no_answer_is_another_thing_than_no_memory():
+    reply = Reply("", (), (), np.zeros((1, 1)), ("Joe left.",))
+    assert next(show(reply)) == "  -> (no answer)"
+    assert next(show(dataclasses.replace(reply, statements=()))) == "  -> I know nothing yet"
+
+
 def test_ask_refuses_what_it_would_not_use(capsys, run):
     code, _, err = call(capsys, "ask", run, "--picture", "scores.pgn")
     assert code and "picture, the suffix: expected one of" in words(err) and "did you mean 'png'?" in words(err)
+    code, _, err = call(capsys, "ask", run, "--picture", run)
+    assert code == 1 and f"picture: expected a file to draw in, got the folder {run}" in err
     code, _, err = call(capsys, "evaluate", run, "--data", "corpora")
     assert code == 1 and "data: expected none for a run over what is generated, not read" in err
     code, _, err = call(capsys, "ask", run, "--data", "corpora")

@@ -58,6 +58,6 @@ def test_a_knowledge_base_is_trained_evaluated_and_asked(tmp_path, capsys, monke
     shown = capsys.readouterr().out
     assert "  -> Director 1\n     1. Film 3 | directed_by | Director 1   (weight " in shown
     assert "(question: expected 1 to 64 words, got 0 in '?')" in shown
-    assert shown.endswith("  -> I found nothing\n")
+    assert shown.endswith("  -> I found nothing\n     I do not know: film, 9\n")
     assert main(["ask", folder, "--num-slots", "3", *data]) == 1
     assert "expected none of them for a run over a knowledge base" in capsys.readouterr().err

@@ -134,6 +134,16 @@ def test_many_candidates_fill_several_chunks(monkeypatch):
     )
 
 
+def test_a_mask_of_slots_holds_for_every_query(written):
+    memory, index = written
+    rng = np.random.default_rng(5)
+    asked = search.Queries(jnp.asarray(rng.integers(-2, 3, (20, V - 2)), jnp.float32), random_words(rng, 20))
+    where, run = jnp.asarray(rng.random(N) < 0.5), jax.jit(search.hashed(index, K, 3 * N * S))
+    hits = run(asked, memory, where)
+    jax.tree.map(np.testing.assert_array_equal, hits, run(asked, memory, jnp.broadcast_to(where, (20, N))))
+    assert hits.valid.any() and not jnp.any(hits.valid & ~where[hits.slots])
+
+
 def test_of_equal_scores_the_lower_slot_comes_first():
     words = jnp.tile(jnp.array([2, 0], jnp.int32), (200, 1)).at[70].set(jnp.array([2, 3]))
     memory = mm.write_many(mm.empty(200, words[0], jnp.int32(0)), words, jnp.arange(200))

@@ -195,6 +195,36 @@ def test_forward_mode_needs_autodiff_and_begins_with_an_empty_tape():
         jax.jvp(run("recompute"), (inputs,), (inputs,))
 
 
+def test_forward_mode_is_finite_where_attention_saturates():
+    """E Q is 2e20 here, and its square no float32."""
+
+    def slopes(dtype):
+        one = lambda number: jnp.full((1, 1), number, dtype)  # noqa: E731
+        gates = jnp.ones((1, 4), dtype)
+        weights = lstmn.Weights(one(5), one(3), one(0), jnp.ones(1, dtype), gates, 0 * gates)
+        inputs, along = jnp.array([[[1], [10]]], dtype), jnp.array([[[1], [0]]], dtype)
+        value = lambda x, gradient: lstmn.tape_scan(weights, x, gradient=gradient).hidden.sum()  # noqa: E731
+        first = jax.jvp(lambda x: value(x, "autodiff"), (inputs,), (along,))[1]
+        second = jax.jvp(jax.grad(lambda x: value(x, "recompute")), (inputs,), (along,))[1]
+        return [float(first), *second.ravel().tolist()]
+
+    with jax.enable_x64(True):
+        expected = slopes(jnp.float64)
+    np.testing.assert_allclose(slopes(jnp.float32), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_gradients_of_gradients_agree_with_autodiff():
+    """From an empty tape, and over a source of which one row has no words."""
+    rng = np.random.default_rng(11)
+    weights, inputs = make_weights(rng, jnp.float32), arrays(rng, jnp.float32, B, 3, D)
+
+    def steepness(gradient):
+        value = lambda x: jnp.sin(lstmn.tape_scan(weights, x, gradient=gradient).hidden).sum()  # noqa: E731
+        return jax.jit(jax.grad(lambda x: jnp.sum(jax.grad(value)(x) ** 2)))(inputs)
+
+    np.testing.assert_allclose(steepness("recompute"), steepness("autodiff"), rtol=1e-3, atol=1e-5)
+
+
 def test_padding_changes_nothing():
     rng = np.random.default_rng(6)
     weights, inputs = make_weights(rng, jnp.float32), arrays(rng, jnp.float32, B, T, D)
@@ -417,6 +447,8 @@ def test_inter_attention_gradient_agrees_with_finite_differences(recurrent):
         grads = jax.jit(jax.grad(value, (0, 1, 2, 3)))(*args)
         assert all(leaf.any() and np.isfinite(leaf).all() for leaf in jax.tree.leaves(grads))
         assert not grads[1][1].any() and not grads[1][2, 4:].any() and not grads[3][1].any()
+        square = lambda *args: sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(jax.grad(value, (0, 1, 2, 3))(*args)))  # noqa: E731
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(jax.jit(jax.grad(square, (0, 1, 2, 3)))(*args)))
         for leaf in range(len(jax.tree.leaves(args))):
             leaves, tree = jax.tree.flatten(args)
             way = rng.standard_normal(leaves[leaf].shape)

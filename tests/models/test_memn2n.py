@@ -59,6 +59,7 @@ VARIANTS = [
     ({"tying": "layerwise", "activation": "all", "hops": 2}, False),
     ({"tying": "layerwise", "activation": "half"}, True),
     ({"nil_slots": 8}, True),
+    ({"nil_slots": 3}, False),
 ]
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Memory Network against the paper's equations as NumPy loops."""
 
+import dataclasses
 import importlib.util
 import pathlib
 
@@ -12,7 +13,7 @@ from flax import nnx
 
 from memjax import hashing, search
 from memjax.encoding import context_bags
-from memjax.memory import empty, oldest_slot, write
+from memjax.memory import empty, gather, oldest_slot, write
 from memjax.models import MemNN, candidates_of, supporting_memory
 from memjax.training import StoryBatch, make_memnn_loss, with_params
 
@@ -278,6 +279,63 @@ def test_answers_are_the_same_over_any_search(options):
     few = search.hashed(rare, SLOTS, SLOTS * SENTENCE, keys_fn=candidates_of)
     hops = model(jnp.array([0, 1]), memory, search=few).hops  # no word, no bucket, no candidate
     assert hops.slots.tolist() == [-1] * options["hops"]
+
+
+@pytest.mark.parametrize("how", ["all", *(pytest.param(how, marks=pytest.mark.thorough) for how in ("beam", "search"))])
+def test_slots_outside_the_mask_are_not_found(how):
+    model, _ = build(3, beam=2 if how == "beam" else 1)
+    sentences, question = story(np.random.default_rng(4))
+    memory, question = remember(model, sentences), jnp.asarray(question)
+    searching = search.exact(SLOTS, keys_fn=candidates_of) if how == "search" else None
+    where = jnp.arange(SLOTS) != model(question, memory, search=searching).hops.slots[0]
+    kept = gather(memory, jnp.where(where, jnp.arange(SLOTS), -1))
+    found, expected = model(question, memory, where, searching), model(question, kept, search=searching)
+    assert found.hops.slots.tolist() == expected.hops.slots.tolist()
+    assert found.words.tolist() == expected.words.tolist()
+
+
+def test_narrow_parameters_and_a_stop_slot_go_with_a_search():
+    model = MemNN(WORDS, FEATURES, adaptive=True, hops=3, param_dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
+    sentences, question = story(np.random.default_rng(4))
+    memory, question = remember(model, sentences), jnp.asarray(question)
+    found = model(question, memory, search=search.exact(SLOTS, keys_fn=candidates_of))
+    assert found.hops.slots.shape == (3,) and found.hops.scores.dtype == jnp.float32
+
+
+def test_words_of_what_was_found_are_hashed_at_the_next_hop():
+    model, _ = build(3)
+    memory = remember(model, [[2, 3, 0, 0], [3, 4, 0, 0], [7, 8, 0, 0]], 3)
+    index = hashing.build(memory, hashing.word_buckets(WORDS + 2), memory.values)
+    run = search.hashed(index, 3, 12, keys_fn=candidates_of)
+    assert sorted(model(jnp.array([2, 0]), memory, search=run).hops.slots.tolist()) == [0, 1]
+    first, second = model(jnp.array([2, 7]), memory, search=run).hops.candidates.tolist()
+    assert set(first) - {-1} == {0, 2} <= set(second) | set(first)
+
+
+def test_sampled_wrong_memories_are_drawn_from_all_others():
+    model, parameters = build(2, **{**PLAIN, "hops": 1})
+    sentences, question = story(np.random.default_rng(5))
+    batch = make_batch([(sentences, question)], [[3]], [[2]])
+    loss_fn = make_memnn_loss(margin=0.3)
+    keys = jax.random.split(jax.random.key(0), 300)
+    drawn = jax.jit(jax.vmap(lambda key: loss_fn(model, batch, key)[1]["hops"]))(keys)
+    wrong = [slot for slot in range(SLOTS) if slot != 3]
+    expected = [
+        reference.loss_O(parameters, question, sentences, list(range(SLOTS)), [3], [[slot]], 0.3) for slot in wrong
+    ]
+    np.testing.assert_allclose(np.unique(np.round(drawn, 9)), np.unique(np.round(expected, 9)))
+
+
+def test_memories_of_the_same_text_are_no_wrong_choices():
+    model, parameters = build(2, **{**PLAIN, "hops": 1})
+    sentences, question = story(np.random.default_rng(5))
+    sentences[4] = sentences[1]
+    batch = make_batch([(sentences, question)], [[1]], [[2]])
+    batch = dataclasses.replace(batch, slots=batch.slots.at[0, 4].set(batch.slots[0, 1]))
+    loss_fn = jax.jit(make_memnn_loss(negatives="all", margin=0.3, same_text="ignored"))
+    wrong = [slot for slot in range(SLOTS) if slot not in (1, 4)]
+    expected = reference.loss_O(parameters, question, sentences, list(range(SLOTS)), [1], [wrong], 0.3)
+    np.testing.assert_allclose(loss_fn(model, batch, jax.random.key(0))[1]["hops"], expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("exact_match", ["none", "features"])

@@ -48,6 +48,14 @@ def memory_of(model, told=TOLD):
     return write_many(empty(5, keys[0], told[0]), keys, told)
 
 
+def test_a_mask_in_a_call():
+    model = model_of("age")
+    memory = memory_of(model)
+    masked = model(QUESTION, memory, CANDIDATES, PRESENT, jnp.array([True, False, True, False, False]))
+    kept = respond(model, gather(memory, jnp.array([0, 9, 2, 9, 9])))
+    np.testing.assert_allclose(masked.scores, kept.scores, rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("places", "expected"), [pytest.param("index", [0, 1, 1], marks=pytest.mark.thorough), ("age", [1, 1, 0])]
 )

@@ -13,6 +13,7 @@ from flax import nnx
 
 from memjax.memory import empty, write_many
 from memjax.models import MemNN, SentenceMemNN, SentenceResponder, join_sentences
+from memjax.training.sentences import reply_loss
 
 _spec = importlib.util.spec_from_file_location("reference", pathlib.Path(__file__).parents[1] / "reference.py")
 reference = importlib.util.module_from_spec(_spec)
@@ -50,6 +51,14 @@ def test_scores_are_those_of_the_equations(cell):
         for row, (prompt, reply) in enumerate(zip(unpadded(PROMPTS), unpadded(REPLIES), strict=True)):
             expected = reference.reply_log_probabilities(parameters, prompt, reply)
             np.testing.assert_allclose(scores[row], expected + [0.0] * (LENGTH + 1 - len(expected)), rtol=1e-12)
+
+
+def test_the_loss_is_the_mean_over_rows_of_sums():
+    with jax.enable_x64(True):
+        module, parameters = build("lstm")
+        rows = zip(unpadded(PROMPTS), unpadded(REPLIES), strict=True)
+        sums = [sum(reference.reply_log_probabilities(parameters, prompt, reply)) for prompt, reply in rows]
+        np.testing.assert_allclose(jax.jit(reply_loss)(module, PROMPTS, REPLIES), -np.mean(sums), rtol=1e-12)
 
 
 def test_sentences_are_the_best_of_all():

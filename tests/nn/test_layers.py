@@ -92,6 +92,34 @@ def test_cell_and_layer_give_the_same(length):
     close(turned[keep], layer(inputs, lengths, reverse=True)[keep], 2e-6)
 
 
+@pytest.mark.parametrize("kind", [LSTM, LSTMN])
+def test_reversed_outputs_and_tapes_are_those_of_turned_inputs(kind):
+    layer, lengths = loud(kind(D, H, num_layers=2, rngs=nnx.Rngs(0))), jnp.asarray(LENGTHS)
+    inputs = batch(15, B, T, D, dtype=jnp.float32)
+    turned = jnp.stack([jnp.concatenate([row[:n][::-1], row[n:]]) for row, n in zip(inputs, LENGTHS, strict=True)])
+    run = jax.jit(partial(kind.__call__, return_tape=True), static_argnames="reverse")
+    hidden, tapes = run(layer, inputs, lengths, reverse=True)
+    expected, after = run(layer, turned, lengths)
+    for row, length in enumerate(LENGTHS):
+        close(hidden[row, :length], expected[row, :length][::-1], 1e-6)
+    for one, other in zip(jax.tree.leaves(tapes), jax.tree.leaves(after), strict=True):
+        close(one, other, 1e-6)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("kind", [DeepFusion, ShallowFusion])
+def test_which_layer_of_the_source_is_read(kind):
+    layer = loud(kind(D, H, num_layers=2, share_weights=False, rngs=nnx.Rngs(0)))
+    source, target = batch(8, B, J, D, dtype=jnp.float32), batch(9, B, T, D, dtype=jnp.float32)
+    before = layer(source, target, return_attention=True).attention.inter
+    top = layer.encoder.layers[1].gates_input
+    top[...] = 2 * top[...]
+    after = layer(source, target, return_attention=True).attention.inter
+    if kind is DeepFusion:
+        close(after[0], before[0], 1e-6)
+    assert not np.allclose(after[-1], before[-1], atol=1e-3)
+
+
 @pytest.mark.thorough
 def test_the_cell_is_a_cell_of_flax():
     cell = loud(LSTMNCell(D, H, tape_length=T, rngs=nnx.Rngs(0)))

@@ -110,6 +110,8 @@ def test_questions_about_entities_seen_and_unseen_are_answered(one_hop):
     assert reply.answers == ("Director 3",) and reply.entity == "Film 7" and reply.unknown == ("pray",)
     assert reply.supports == (("Film 7", "directed_by", "Director 3"),)
     assert knowledge.ask("what did [Actor 1] act in").answers == ("Film 1", "Film 5")
+    nobody = knowledge.ask("who directed [Foo Bar]")  # whose facts are nobody else's
+    assert nobody.answers == nobody.supports == () and nobody.answer == "" and nobody.unknown == ("foo", "bar")
     with pytest.raises(ValueError, match="question: expected 1 to 64 words, got 0"):
         knowledge.ask("?")
     with pytest.raises(ValueError, match="seed_index: expected 0 to 1, got 2"):

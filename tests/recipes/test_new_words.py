@@ -29,6 +29,8 @@ def test_variables_answer_about_names_never_met():
     assert (reply.answer, reply.supports[0].text) == ("kitchen", "Gollum went to the kitchen.")
     assert reply.unknown == ()
     assert answer(answerer, ["Joe moved to the garden."], "Where is Joe?").answer == "garden"
+    asked = answer(answerer, ["Joe moved to the garden."], "Where is Joe, where is pray?")  # training had one
+    assert asked.unknown == ("pray",) and "#" not in asked.answer
 
 
 @pytest.mark.thorough
@@ -60,6 +62,16 @@ def test_new_words_have_ids_of_their_own_and_are_forgotten():
     for i in range(40):  # more than there is room for
         answerer.tell(f"name{i} went to the garden.")
     assert answerer.ask("Where is name39 now?").unknown == ("name39",)
+
+
+@pytest.mark.thorough
+def test_places_of_new_words_are_those_of_statements_in_memory():
+    answerer = Answerer(train(AnsweringConfig(corpus=WORLD, features=8, epochs=1, unseen=0.5)), num_slots=4)
+    for i in range(60):
+        answerer.ask(f"Where is asked{i} now?")
+        answerer.tell(f"told{i} went to the garden.")
+    ids = [answerer._new_words[f"told{i}"] for i in range(56, 60)]
+    assert len(set(ids)) == len(answerer._new_words) == 4
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,23 @@ def test_equals_exact_search_of_the_probed_lists(written, count, masked):
         assert not hits.lost.any()
 
 
+def test_a_mask_of_slots_holds_for_every_query(written):
+    memory, lists, rng = written
+    asked, where = search.Queries(jnp.asarray(rng.standard_normal((3, D)), jnp.float32)), jnp.arange(N) % 2 == 0
+    run = probed(lists, 3, 1536)
+    hits = run(asked, memory, where)
+    jax.tree.map(np.testing.assert_array_equal, hits, run(asked, memory, jnp.broadcast_to(where, (3, N))))
+    assert hits.valid.any() and not jnp.any(hits.valid & ~where[hits.slots])
+
+
+def test_a_masked_write_leaves_memory_and_lists_as_they_are():
+    key = jnp.array([1.0, 0.0])
+    memory = mm.empty(3, key, jnp.int32(0))
+    memory, lists = hashing.write_to_lists(memory, hashing.build_lists(memory, jnp.eye(2), tail=2), key, jnp.int32(0))
+    again = hashing.write_to_lists(memory, lists, key, jnp.int32(1), where=False)
+    jax.tree.map(np.testing.assert_array_equal, again, (memory, lists))
+
+
 @pytest.mark.thorough
 def test_a_merged_tail_equals_lists_built_anew(written):
     memory, lists, _ = written

@@ -103,6 +103,8 @@ def test_questions_without_supports_do_not_count_as_found():
     )
     assert accuracy(model, dataclasses.replace(questions, supports=supports))["supports"] == 0.5
     assert np.isnan(accuracy(model, questions)["supports"])
+    adaptive = MemNN(WORDS, 6, hops=2, adaptive=True, rngs=nnx.Rngs(4))
+    assert predict(adaptive, questions).supported.all(), "nothing is asked where supports are unknown"
 
 
 @pytest.mark.thorough

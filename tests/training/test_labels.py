@@ -9,6 +9,7 @@ import pytest
 from flax import nnx
 
 from memjax.models import SequenceClassifier
+from memjax.models._readers import drop
 from memjax.training import (
     FirstUpdates,
     LabelledBatch,
@@ -65,6 +66,18 @@ def test_the_loss_is_the_mean_and_the_penalty():
     assert sums["right"] == sum(log_probs.argmax(1) == BATCH.labels) and sums == measure_labels(model, BATCH)
     with pytest.raises(ValueError, match="l2: expected a number of at least 0"):
         make_label_loss(-1.0)
+
+
+def test_a_loss_uses_its_key_for_dropout():
+    model = SequenceClassifier(5, 3, 4, 3, core="lstm", dropout=0.5, rngs=nnx.Rngs(0))
+    loss = jax.jit(lambda key: make_label_loss()(model, BATCH, key)[0])
+    assert len({float(loss(jax.random.key(number))) for number in range(3)}) > 1
+
+
+def test_dropout_drops_its_share_and_keeps_the_mean():
+    dropped = np.asarray(drop(jnp.ones((100, 100)), 0.2, jax.random.key(0), 1))
+    assert 0.17 < (dropped == 0).mean() < 0.23
+    np.testing.assert_allclose(dropped[dropped != 0], 1.25, rtol=1e-6)
 
 
 def test_pairs_are_taken_together():

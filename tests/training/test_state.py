@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Steps, epochs and seeds."""
 
+import dataclasses
 import functools
 
 import jax
@@ -57,6 +58,16 @@ def test_epochs_learn_the_task():
         first = first or metrics
     assert metrics["loss"] < 0.2 * first["loss"]
     assert accuracy(with_params(model, state.params), corpus(1))["accuracy"] == 1
+
+
+@pytest.mark.thorough
+def test_each_seed_has_its_own_order_and_negatives():
+    model, optimizer, _, epoch = parts()
+    states = [dataclasses.replace(start(), key=jax.random.key(seed)) for seed in (0, 1)]
+    ends = [jax.jit(epoch)(state, corpus())[0].params["output"]["words"]["weights"] for state in states]
+    assert not np.allclose(*ends)
+    step = jax.jit(make_step(model, optimizer, make_memnn_loss()))
+    assert step(states[0], corpus())[1]["loss"] != step(states[1], corpus())[1]["loss"]
 
 
 @pytest.mark.thorough
