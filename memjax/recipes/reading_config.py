@@ -106,8 +106,9 @@ class LanguageConfig:
 
 
 #: An end-to-end Memory Network as a language model (Sukhbaatar et al. 2015, section 5): six hops over 100 words. A step
-#: takes 128 words, whose losses the paper adds up: rate and norm here are its 0.01 and 50, of a mean over 32 rows. They
-#: come from 32 places of the text, where the authors' code takes each from another place.
+#: takes 128 words, whose losses the paper adds up: of a mean over 32 rows, its rate of 0.01 is 0.32, and its norm of 50
+#: is 1.5625. Two and a half times the rate along a cosine, with as long a step at most, takes 16 epochs in place of some
+#: fifty. Words come from 32 places of the text, where the authors' code takes each from another place.
 MEMN2N_LANGUAGE = LanguageConfig(
     core="memn2n",
     features=300,
@@ -116,12 +117,11 @@ MEMN2N_LANGUAGE = LanguageConfig(
     tape="carried",
     window=4,
     span=100,
-    learning_rate=0.32,
-    decay=1 / 1.5,
-    significant=0.0001,
-    clip_norm=1.5625,
+    learning_rate=0.8,
+    schedule="cosine",
+    clip_norm=0.625,
     batch_size=32,
-    epochs=50,
+    epochs=16,
 )
 
 #: For the best number that a model of this size reaches here: 103.8 on the Penn Treebank's test text. A step sees eight
