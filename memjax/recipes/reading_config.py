@@ -106,9 +106,9 @@ class LanguageConfig:
 
 
 #: An end-to-end Memory Network as a language model (Sukhbaatar et al. 2015, section 5): six hops over 100 words. A step
-#: takes 128 words, whose losses the paper adds up: of a mean over 32 rows, its rate of 0.01 is 0.32, and its norm of 50
-#: is 1.5625. Two and a half times the rate along a cosine, with as long a step at most, takes 16 epochs in place of some
-#: fifty. Words come from 32 places of the text, where the authors' code takes each from another place.
+#: takes 128 words, whose losses the paper adds up; of a mean over 32 rows, its rate of 0.01 is 0.32, its norm of 50 is
+#: 1.5625. Two and a half times the rate, with steps as long at most, along a cosine takes 16 epochs, where the paper
+#: takes some fifty. Words come from 32 places of the text, where the authors' code takes each from another place.
 MEMN2N_LANGUAGE = LanguageConfig(
     core="memn2n",
     features=300,
