@@ -72,9 +72,7 @@ class Rows:
         """
         settings, rows = to_json(config), self._read()["rows"]
         if name in rows:
-            # Of a version with fewer settings, the others have their defaults.
-            self._refuse(name, to_json(from_json(rows[name]["config"], str(self._path))), settings)
-            return rows[name]
+            return self._same(name, rows[name], settings)
         here, start = environment(), time.monotonic()
         with self._changed() as (content, _):
             resumed = name in content["begun"]
@@ -88,9 +86,14 @@ class Rows:
         with self._changed() as (content, log):
             content["begun"].pop(name, None)
             if name in content["rows"]:  # another process was faster
-                return content["rows"][name]
+                return self._same(name, content["rows"][name], settings)
             content["rows"][name] = row
             log.write(json.dumps({"row": name, **row}) + "\n")
+        return row
+
+    def _same(self, name: str, row: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+        """The row, if it is of these settings; of a version with fewer settings, the others have their defaults."""
+        self._refuse(name, to_json(from_json(row["config"], str(self._path))), settings)
         return row
 
     def _read(self) -> dict[str, Any]:

@@ -34,12 +34,22 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
-def unused(config: Any, names: Iterable[str], where: str) -> None:
-    """Raises `ValueError` unless fields that decide nothing in a configuration, as `where` says, are defaults."""
+class NoEffectError(ValueError):
+    """A field of a configuration, `name`, was given that has no effect there."""
+
+    def __init__(self, name: str, message: str):
+        super().__init__(message)
+        self.name = name
+
+
+def no_effect(config: Any, names: Iterable[str], where: str) -> None:
+    """Raises `NoEffectError` where a field of a configuration that has no effect there differs from its default."""
     for name in names:
         value, default = getattr(config, name), getattr(type(config), name)
         if value != default:
-            raise ValueError(f"{name}: expected no other than {default!r} {where}, got {value!r}")
+            raise NoEffectError(
+                name, f"{name}: expected no other than {default!r} {where}, got {value!r}; pass {default!r}"
+            )
 
 
 def one_of(name: str, value: Any, choices: Iterable[Any]) -> None:

@@ -97,7 +97,7 @@ def beam_hops(
             return prefer_fn(query, scores, times, previous, to_score, to_time)
 
         behind = jnp.minimum(preferred(scores[best], times[best]), 0)
-        behind = jnp.where(jnp.arange(num_slots) == best, 0, behind)  # the printed features prefer no slot to itself
+        behind = jnp.where(jnp.arange(num_slots) == best, 0, behind)  # not behind itself, as by printed features
         if stop is None:
             value, halt = scores[best] + behind, jnp.array(-jnp.inf, scores.dtype)
         else:  # where the stop slot wins, the others are preferred to it by less than nothing

@@ -115,7 +115,7 @@ def hard_hops(
             again = jnp.any(candidates[:, None] == chain[None], axis=1)
             times = jnp.where(again, -1, times)
         stop = stop_fn(query)
-        stop = None if stop is None else stop.astype(scores.dtype)  # a search scores in float32 at least
+        stop = None if stop is None else jnp.asarray(stop, scores.dtype)  # a search scores in float32 at least
         chosen = select_fn(query, scores, times, previous, stop)
         shown = jnp.where(times >= 0, scores, -jnp.inf)
         going = going & (chosen >= 0)

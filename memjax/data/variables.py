@@ -3,7 +3,7 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from memjax.data.stories import Example, tokenize
 
@@ -36,12 +36,14 @@ def function_words(examples: Iterable[Example], share: float = 0.4) -> tuple[str
     return tuple(sorted(w for w, count in counts.items() if w not in told or count >= share * len(examples)))
 
 
-def variables_of(question: str, function_words: Sequence[str]) -> dict[str, str]:
+def variables_of(question: str, function_words: Sequence[str], known: Container[str] | None = None) -> dict[str, str]:
     """The variable that each word of a question is bound to: words side by side that are no function words share one.
 
     Args:
         question: raw text.
         function_words: of `function_words`.
+        known: the variables that a model was trained with, or its vocabulary; words that others would stand for stay
+            as they are. None is all.
 
     Returns:
         Variables `#1`, `#2`, .. in the order of the question, by word.
@@ -57,7 +59,7 @@ def variables_of(question: str, function_words: Sequence[str]) -> dict[str, str]
             number += not inside
             variables[word] = f"#{number}"
         inside = word not in function_words
-    return variables
+    return {word: variable for word, variable in variables.items() if known is None or variable in known}
 
 
 def substitute(text: str, variables: Mapping[str, str]) -> str:
@@ -74,7 +76,7 @@ def substitute(text: str, variables: Mapping[str, str]) -> str:
     return " ".join(words)
 
 
-def bind(example: Example, function_words: Sequence[str]) -> Example:
+def bind(example: Example, function_words: Sequence[str], known: Container[str] | None = None) -> Example:
     """The example with variables for what its question names, wherever it is named.
 
     What was learned of one name then holds for all, names never met included: the matching features of the paper, one
@@ -83,6 +85,7 @@ def bind(example: Example, function_words: Sequence[str]) -> Example:
     Args:
         example: a question over its story.
         function_words: of `function_words`.
+        known: see `variables_of`.
 
     Returns:
         The same, in variables; an answer that is one word of the question is a variable too.
@@ -93,7 +96,7 @@ def bind(example: Example, function_words: Sequence[str]) -> Example:
 
     Departs from the paper: section 3.6 of Weston et al. 2015 has a matching feature for each word; variables are ours.
     """
-    variables = variables_of(example.question, function_words)
+    variables = variables_of(example.question, function_words, known)
     return dataclasses.replace(
         example,
         statements=tuple(substitute(text, variables) for text in example.statements),

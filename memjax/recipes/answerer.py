@@ -41,8 +41,8 @@ class Reply:
     """An answer with the facts behind it.
 
     Attributes:
-        answer: words, separated by spaces; empty where there is no memory to answer from, or none
-            of the words is the best.
+        answer: words, separated by spaces; empty where there is no memory to answer from, or the
+            stop word comes first.
         supports: the memories found, in the order of the hops; of an end-to-end model what each hop read most of.
         unknown: words of the question that training never met: left out, or known by the words around them.
         scores: `[P, n]`, the score at each hop of each statement in memory; nan where it could not be found.
@@ -134,7 +134,9 @@ class Answerer:
         Raises:
             ValueError: if it has no words, or more than 64.
         """
-        tokens, unknown = self._encode("statement", statement, self._id_of_told)
+        self._check("statement", statement)
+        self._forget_oldest()
+        tokens, unknown = self._encode(statement, self._id_of_told)
         self._memory = self._program.tell(self._params, self._memory, tokens)
         self._remember(statement)
         return unknown
@@ -145,16 +147,17 @@ class Answerer:
         Raises:
             ValueError: if it has no words, or more than 64.
         """
+        self._check("question", question)
         times = np.asarray(self._memory.times)
         memory, asked = self._memory, question
         if self.vocabulary.function_words is not None:
-            variables = self._variables_of(question)
+            variables = data.variables_of(question, self.vocabulary.function_words, self.vocabulary)
             asked = data.substitute(question, variables)
             told = {time: data.substitute(text, variables) for time, text in self._told.items()}
             words = {time: self._ids(text, self._id_of_new) for time, text in told.items()}
             values = [words.get(time, [PAD] * self._size) for time in times.tolist()]
             memory = dataclasses.replace(memory, values=jnp.asarray(values, jnp.int32))
-        tokens, unknown = self._encode("question", asked, self._id_of_new)
+        tokens, unknown = self._encode(asked, self._id_of_new)
         known = jnp.int32(self.vocabulary.num_words)
         answer = jax.device_get(self._program.ask(self._params, memory, tokens, known))
         order = np.argsort(times)[(times < 0).sum() :].tolist()  # slots that hold something, oldest first
@@ -186,23 +189,25 @@ class Answerer:
 
     def _remember(self, text: str) -> None:
         """Keeps the text of what was written last."""
+        self._forget_oldest()
         self._told[self._count] = text
-        forgotten = self._told.pop(self._count - self._memory.num_slots, None)
         self._count += 1
+
+    def _forget_oldest(self) -> None:
+        """Drops the text whose slot the next statement takes, and the new words that no other one has."""
+        forgotten = self._told.pop(self._count - self._memory.num_slots, None)
         if forgotten is not None and self._new_words:
             told = {word for text in self._told.values() for word in data.tokenize(text)}
             self._new_words = {word: id_ for word, id_ in self._new_words.items() if word in told}
 
-    def _variables_of(self, question: str) -> dict[str, str]:
-        """The variables that stand for words of a question, of those that training had."""
-        variables = data.variables_of(question, self.vocabulary.function_words or ())
-        return {word: variable for word, variable in variables.items() if variable in self.vocabulary}
+    def _check(self, name: str, text: str) -> None:
+        num_words = len(data.tokenize(text))
+        if not 0 < num_words <= MAX_SENTENCE:
+            raise ValueError(f"{name}: expected 1 to {MAX_SENTENCE} words, got {num_words} in {text[:60]!r}")
 
-    def _encode(self, name: str, text: str, id_of: Callable[[str], int]) -> tuple[Array, tuple[str, ...]]:
-        words = data.tokenize(text)
-        if not 0 < len(words) <= MAX_SENTENCE:
-            raise ValueError(f"{name}: expected 1 to {MAX_SENTENCE} words, got {len(words)} in {text[:60]!r}")
-        return jnp.asarray(self._ids(text, id_of), jnp.int32), tuple(self.vocabulary.unknown(words))
+    def _encode(self, text: str, id_of: Callable[[str], int]) -> tuple[Array, tuple[str, ...]]:
+        unknown = self.vocabulary.unknown(data.tokenize(text))
+        return jnp.asarray(self._ids(text, id_of), jnp.int32), tuple(unknown)
 
     def _ids(self, text: str, id_of: Callable[[str], int]) -> list[int]:
         words = data.tokenize(text)
@@ -234,7 +239,8 @@ class Answerer:
                 answer += self.vocabulary.decode([id_])
         if self.vocabulary.function_words is not None:
             named: dict[str, list[str]] = {}
-            for word, variable in self._variables_of(question).items():
+            bound = data.variables_of(question, self.vocabulary.function_words, self.vocabulary)
+            for word, variable in bound.items():
                 named.setdefault(variable, []).append(word)
             answer = [" ".join(named.get(word, [word])) for word in answer]
         # To an end-to-end model the words of an answer are one symbol.

@@ -100,9 +100,9 @@ class AnsweringConfig:
             )
         _checks.one_of("response", self.response, ("word", "rnn", "lstm"))
         if self.response == "word":
-            _checks.unused(self, ("response_features", "response_beam"), "with response 'word'")
+            _checks.no_effect(self, ("response_features", "response_beam"), "with response 'word'")
         if self.form != "multilinear":
-            _checks.unused(self, ("places",), f"with form {self.form!r}, not 'multilinear'")
+            _checks.no_effect(self, ("places",), f"with form {self.form!r}, not 'multilinear'")
         if self.response != "word" and (self.unseen or self.variables):
             raise ValueError(f"response: expected 'word' with unseen words or variables, got {self.response!r}")
         if self.response != "word" and isinstance(self.corpus, BabiTasks):
@@ -195,7 +195,7 @@ class KnowledgeConfig:
         for name in ("learning_rate", "margin", "code_scale", "tolerance"):
             _checks.at_least_zero(name, getattr(self, name))
         if self.corpus.hops == 1:
-            _checks.unused(self, ("beam", "tolerance"), "with one hop, which keeps one chain")
+            _checks.no_effect(self, ("beam", "tolerance"), "with one hop, which keeps one chain")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -318,6 +318,10 @@ def from_json(content: dict[str, Any], path: str) -> Config:
         corpus, config = _CORPORA[settings.pop("name")]
         if "kind" in fields:
             config = _KINDS[fields.pop("kind")]
-        return config(corpus=corpus(**settings), **fields)
+        while True:
+            try:
+                return config(corpus=corpus(**settings), **fields)
+            except _checks.NoEffectError as error:  # which an earlier version let pass
+                del fields[error.name]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"expected a configuration of this version of memjax, got another one: {error}", path) from None

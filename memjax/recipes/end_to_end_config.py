@@ -76,7 +76,7 @@ class EndToEndConfig:
         for name in ("noise", "linear_epochs"):
             _checks.at_least_zero(name, getattr(self, name))
         if self.linear_start == "none":
-            _checks.unused(self, ("linear_epochs", "linear_rate"), "with linear_start 'none'")
+            _checks.no_effect(self, ("linear_epochs", "linear_rate"), "with linear_start 'none'")
         if not 0 <= self.valid_part < 1:
             raise ValueError(f"valid_part: expected a share of at least 0 and below 1, got {self.valid_part!r}")
         if isinstance(self.corpus, Simulation) and self.corpus.stream:

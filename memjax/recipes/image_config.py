@@ -73,8 +73,8 @@ class ImageConfig:
             raise ValueError(
                 f"supports: expected 0 with one hop, for there are two, got {self.supports}; pass --supports 0"
             )
-        unused = ("hidden_features",) if self.model == "memory" else ("hops", "score_features")
-        _checks.unused(self, unused, f"with model {self.model!r}")
+        idle = ("hidden_features",) if self.model == "memory" else ("hops", "score_features")
+        _checks.no_effect(self, idle, f"with model {self.model!r}")
         for name in ("learning_rate", "clip_norm"):
             _checks.above_zero(name, getattr(self, name))
 

@@ -61,7 +61,7 @@ class KeyValueConfig:
         for name in ("code_scale", "negatives"):
             _checks.at_least_zero(name, getattr(self, name))
         if self.names == "trained":
-            _checks.unused(self, ("code_scale",), "with names 'trained', which have no codes")
+            _checks.no_effect(self, ("code_scale",), "with names 'trained', which have no codes")
         if self.corpus.hops > 1:
             raise ValueError(
                 f"corpus: expected questions of 1 hop, whose answers stand beside what the question names, got "

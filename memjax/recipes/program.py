@@ -226,7 +226,7 @@ def encode(
         least: sizes, by their names in `memjax.data.encode`, that corpora should have in common.
     """
     if vocabulary.function_words is not None:
-        examples = [data.bind(example, vocabulary.function_words) for example in examples]
+        examples = [data.bind(example, vocabulary.function_words, vocabulary) for example in examples]
     sizes = data.encode(examples, vocabulary)
     rounded: dict[str, Any] = {
         "num_slots": _quarters(sizes.slots.shape[1], 8),

@@ -83,7 +83,7 @@ class LanguageConfig:
         _checks.one_of("optimizer", self.optimizer, ("sgd", "adam"))
         _checks.one_of("schedule", self.schedule, ("improvement", "cosine"))
         if self.schedule == "cosine":
-            _checks.unused(self, ("decay", "significant"), "with schedule 'cosine', not 'improvement'")
+            _checks.no_effect(self, ("decay", "significant"), "with schedule 'cosine', not 'improvement'")
         _checks.one_of("output_dtype", self.output_dtype, ("float32", "bfloat16"))
         for name in ("learning_rate", "clip_norm", "decay"):
             _checks.above_zero(name, getattr(self, name))
@@ -95,7 +95,7 @@ class LanguageConfig:
         if self.skip_connections and (self.num_layers == 1 or self.core == "memn2n"):
             raise ValueError("skip_connections: expected False for a single layer and for core 'memn2n', got True")
         if self.tape == "sentence":
-            _checks.unused(self, ("window",), "with tape 'sentence', not 'carried'")
+            _checks.no_effect(self, ("window",), "with tape 'sentence', not 'carried'")
         if self.core == "memn2n" and self.features != 2 * self.hidden_features:
             raise ValueError(
                 f"features: expected {2 * self.hidden_features}, twice hidden_features, for core 'memn2n', got "
@@ -205,7 +205,7 @@ class LabellingConfig:
         if self.vectors == "none" and self.missing != "random":
             raise ValueError(f"missing: expected 'random' without vectors, got {self.missing!r}; pass --vectors")
         if self.vectors == "none":
-            _checks.unused(self, ("deviation",), "without --vectors")
+            _checks.no_effect(self, ("deviation",), "without --vectors")
         if self.vectors == "none" and (self.tuning != "all" or self.file_words):
             raise ValueError(
                 f"tuning, file_words: expected 'all' and 0 without vectors, got {self.tuning!r} and {self.file_words}; "

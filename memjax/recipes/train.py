@@ -57,9 +57,10 @@ class Trained:
                 tasks.
 
         Returns:
-            `{"accuracy": [R], "supports": [R]}`: answers right, and chains of supports right, where some are known. Of
-            sentences: see `memjax.training.is_right`. Of a stream also `boundaries` and `statements`: see
-            `memjax.data.streams.agreement`. Of tasks: means over tasks, and the accuracy of each by its name.
+            `{"accuracy": [R], "supports": [R]}`: answers right, and chains of supports right, which are left out
+            where no supports are known. Of sentences: see `memjax.training.is_right`. Of a stream also `boundaries` and
+            `statements`: see `memjax.data.streams.agreement`. Of tasks: means over tasks, and the accuracy of each by
+            its name.
 
         Raises:
             ValueError: if it is a stream, and there is no segmenter.

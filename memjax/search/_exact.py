@@ -71,8 +71,9 @@ def exact(k: int, *, keys_fn: Callable[[PyTree], PyTree] | None = None, recall: 
         ([[1, 0, -1]], [[True, True, False]])
 
     Reference: Weston et al. 2015, equation 2: the argmax over all memories.
-    Departs from the paper: it finds K of them. `Quantized` keys may miss a hit whose group is not among the K + 10
-    best by their codes; with `recall`, one that is not itself among the K + 64 best.
+    Departs from the paper: it finds K of them. Of `Quantized` keys, and of keys narrower than the queries, a hit may be
+    missed whose group is not among the K + 10 best by rounded scores; with `recall`, one that is not itself among the
+    K + 64 best.
     """
     _checks.positive("k", k)
     if recall is not None and not 0 < recall < 1:

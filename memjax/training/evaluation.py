@@ -22,7 +22,7 @@ class Predictions:
         answers: token ids.
         slots: the memories found.
         right: whether the whole answer is right.
-        supported: whether the memories found are the supporting ones, in their order; nothing is asked where these are
+        supported: whether the memories found are the supporting ones, in their order; True where these are
             unknown.
     """
 

@@ -214,7 +214,7 @@ def test_forward_mode_is_finite_where_attention_saturates():
 
 
 def test_gradients_of_gradients_agree_with_autodiff():
-    """From an empty tape, and over a source of which one row has no words."""
+    """From an empty tape."""
     rng = np.random.default_rng(11)
     weights, inputs = make_weights(rng, jnp.float32), arrays(rng, jnp.float32, B, 3, D)
 

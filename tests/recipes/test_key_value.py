@@ -170,7 +170,6 @@ def test_questions_whose_answers_no_hash_finds_are_refused():
         ("bag", "letters", "bag: expected one of"),
         ("names", "coded", "names: expected one of"),
         ("memory", 0, "memory: expected an integer of at least 1, got 0"),
-        ("code_scale", -1.0, "code_scale: expected a number of at least 0"),
         ("learning_rate", 0.0, "learning_rate: expected"),
         ("corpus", MetaQA(hops=2), "corpus: expected questions of 1 hop, .* got 2; pass --hops 1"),
     ],

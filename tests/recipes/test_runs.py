@@ -9,7 +9,21 @@ import pytest
 
 from memjax.data import Vocabulary
 from memjax.errors import DataError, RunError
-from memjax.recipes import ADAPTIVE, AnsweringConfig, Babi, BabiTasks, BaselineConfig, EndToEndConfig, Simulation
+from memjax.recipes import (
+    ADAPTIVE,
+    AnsweringConfig,
+    Babi,
+    BabiTasks,
+    BaselineConfig,
+    EndToEndConfig,
+    ImageConfig,
+    KeyValueConfig,
+    KnowledgeConfig,
+    LanguageConfig,
+    SentimentConfig,
+    Simulation,
+)
+from memjax.recipes.config import from_json, to_json
 from memjax.recipes.runs import alone, create_run, keep_results, open_run, resume_run
 
 CONFIG = AnsweringConfig(corpus=Simulation(difficulty=1), features=8, epochs=6)
@@ -47,6 +61,29 @@ def test_what_is_created_is_opened(tmp_path, config):
     opened = open_run(tmp_path / "run")
     assert opened == created
     assert opened.seeds == (0, 3) and opened.vocabulary.words == WORDS.words
+
+
+@pytest.mark.parametrize(
+    ("config", "settings"),
+    [
+        (AnsweringConfig(), ("places", "response_features", "response_beam")),
+        (EndToEndConfig(linear_start="none"), ("linear_epochs", "linear_rate")),
+        (KeyValueConfig(names="trained"), ("code_scale",)),
+        (KnowledgeConfig(), ("beam", "tolerance")),
+        (ImageConfig(), ("hidden_features",)),
+        (ImageConfig(model="mlp"), ("hops", "score_features")),
+        (LanguageConfig(schedule="cosine"), ("window", "decay", "significant")),
+        (SentimentConfig(vectors="none"), ("deviation",)),
+    ],
+    ids=lambda value: type(value).__name__ if dataclasses.is_dataclass(value) else "",
+)
+def test_settings_without_effect_are_refused(config, settings):
+    for name in settings:
+        default = getattr(config, name)
+        with pytest.raises(ValueError, match=f"^{name}: expected no other than {default} .*; pass {default}"):
+            dataclasses.replace(config, **{name: default + 1})
+    earlier = to_json(config) | {name: getattr(config, name) + 1 for name in settings}  # which let them pass
+    assert from_json(earlier, "config.json") == config
 
 
 def test_where_the_data_lies_is_not_part_of_a_run(tmp_path):
