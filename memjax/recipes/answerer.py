@@ -2,7 +2,6 @@
 """A trained Memory Network to talk to: it is told statements and asked questions."""
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -16,7 +15,7 @@ from memjax.recipes.end_to_end_config import EndToEndConfig
 from memjax.recipes.program import MAX_SENTENCE, params_of_seed
 from memjax.recipes.runs import open_run
 from memjax.recipes.train import Trained, load
-from memjax.typing import NUM_SPECIAL, PAD, UNKNOWN, Array
+from memjax.typing import NUM_SPECIAL, PAD, Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,8 +40,8 @@ class Reply:
     """An answer with the facts behind it.
 
     Attributes:
-        answer: words, separated by spaces; empty where there is no memory to answer from, or the
-            stop word comes first.
+        answer: words, separated by spaces; empty where there is no memory to answer from, or the stop word
+            comes first.
         supports: the memories found, in the order of the hops; of an end-to-end model what each hop read most of.
         unknown: words of the question that training never met: left out, or known by the words around them.
         scores: `[P, n]`, the score at each hop of each statement in memory; nan where it could not be found.
@@ -135,10 +134,9 @@ class Answerer:
             ValueError: if it has no words, or more than 64.
         """
         self._check("statement", statement)
-        self._forget_oldest()
-        tokens, unknown = self._encode(statement, self._id_of_told)
-        self._memory = self._program.tell(self._params, self._memory, tokens)
         self._remember(statement)
+        tokens, unknown = self._encode(statement)
+        self._memory = self._program.tell(self._params, self._memory, tokens)
         return unknown
 
     def ask(self, question: str) -> Reply:
@@ -154,10 +152,10 @@ class Answerer:
             variables = data.variables_of(question, self.vocabulary.function_words, self.vocabulary)
             asked = data.substitute(question, variables)
             told = {time: data.substitute(text, variables) for time, text in self._told.items()}
-            words = {time: self._ids(text, self._id_of_new) for time, text in told.items()}
+            words = {time: self._ids(text) for time, text in told.items()}
             values = [words.get(time, [PAD] * self._size) for time in times.tolist()]
             memory = dataclasses.replace(memory, values=jnp.asarray(values, jnp.int32))
-        tokens, unknown = self._encode(asked, self._id_of_new)
+        tokens, unknown = self._encode(asked)
         known = jnp.int32(self.vocabulary.num_words)
         answer = jax.device_get(self._program.ask(self._params, memory, tokens, known))
         order = np.argsort(times)[(times < 0).sum() :].tolist()  # slots that hold something, oldest first
@@ -188,46 +186,37 @@ class Answerer:
         self._told, self._count, self._new_words = {}, 0, {}
 
     def _remember(self, text: str) -> None:
-        """Keeps the text of what was written last."""
-        self._forget_oldest()
+        """Keeps the text of what is written, where the oldest one's was."""
         self._told[self._count] = text
+        self._told.pop(self._count - self._memory.num_slots, None)
         self._count += 1
+        if self._program.learns_words:
+            self._learn(text)
 
-    def _forget_oldest(self) -> None:
-        """Drops the text whose slot the next statement takes, and the new words that no other one has."""
-        forgotten = self._told.pop(self._count - self._memory.num_slots, None)
-        if forgotten is not None and self._new_words:
-            told = {word for text in self._told.values() for word in data.tokenize(text)}
-            self._new_words = {word: id_ for word, id_ in self._new_words.items() if word in told}
+    def _learn(self, text: str) -> None:
+        """Gives new words of a text token ids, while there are some that no statement in memory needs."""
+        told = {word for other in self._told.values() for word in data.tokenize(other)}
+        self._new_words = {word: id_ for word, id_ in self._new_words.items() if word in told}
+        new = [word for word in self.vocabulary.unknown(data.tokenize(text)) if word not in self._new_words]
+        all_ids = range(len(self.vocabulary), NUM_SPECIAL + self._program.model.num_words)
+        free = sorted(set(all_ids).difference(self._new_words.values()))
+        self._new_words |= zip(new, free, strict=False)
 
     def _check(self, name: str, text: str) -> None:
         num_words = len(data.tokenize(text))
         if not 0 < num_words <= MAX_SENTENCE:
             raise ValueError(f"{name}: expected 1 to {MAX_SENTENCE} words, got {num_words} in {text[:60]!r}")
 
-    def _encode(self, text: str, id_of: Callable[[str], int]) -> tuple[Array, tuple[str, ...]]:
+    def _encode(self, text: str) -> tuple[Array, tuple[str, ...]]:
         unknown = self.vocabulary.unknown(data.tokenize(text))
-        return jnp.asarray(self._ids(text, id_of), jnp.int32), tuple(unknown)
+        return jnp.asarray(self._ids(text), jnp.int32), tuple(unknown)
 
-    def _ids(self, text: str, id_of: Callable[[str], int]) -> list[int]:
+    def _ids(self, text: str) -> list[int]:
         words = data.tokenize(text)
         ids = self.vocabulary.features(words)
         if self._program.learns_words:
-            ids = [id_of(word) if id_ == UNKNOWN else id_ for word, id_ in zip(words, ids, strict=True)]
+            ids = [self._new_words.get(word, id_) for word, id_ in zip(words, ids, strict=True)]
         return ids + [PAD] * (self._size - len(ids))
-
-    def _id_of_new(self, word: str) -> int:
-        """The token id of a word that training never met; unknown where no statement in memory has it."""
-        return self._new_words.get(word, UNKNOWN)
-
-    def _id_of_told(self, word: str) -> int:
-        """The same of a word of a statement, which gets a free id, if there is one left."""
-        if word not in self._new_words:
-            all_ids = range(len(self.vocabulary), NUM_SPECIAL + self._program.model.num_words)
-            free = set(all_ids).difference(self._new_words.values())
-            if free:
-                self._new_words[word] = min(free)
-        return self._id_of_new(word)
 
     def _decode(self, ids: np.ndarray, question: str) -> str:
         new = {id_: word for word, id_ in self._new_words.items()}

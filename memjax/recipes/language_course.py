@@ -167,7 +167,7 @@ def make_measurer(
     encoded = data.encode_sequences([known_words(words, vocabulary) for words in text], vocabulary)
     (mark,) = vocabulary.encode([END])
     if config.tape == "carried":
-        num_words = len(data.running_text(encoded, mark))
+        num_words = int((encoded.lengths + 1).sum())  # and ends of sentences
         stretches = min(MEASURED_STRETCHES, max(1, num_words // STRETCH_WORDS))
         parts = window_parts(data.windows(encoded, mark, stretches, config.window))
         run = program.measure(())

@@ -241,14 +241,17 @@ def _find_approximately(k: int, recall: float, keys: PyTree, vector: Array, read
     """Keeps the best of each block as `approx_max_k` finds them, and scores the best of all blocks again."""
     count = k + (_SPARE_SLOTS if _keys.is_coarse(keys, vector) else 0)
 
-    def step(_: None, block: tuple[Array, Array]) -> tuple[None, tuple[Array, Array]]:
+    def step(found: tuple[Array, Array], block: tuple[Array, Array]) -> tuple[tuple[Array, Array], None]:
         scores = _block(*block, keys, vector, readable).T  # [Q, R]
         scores = jnp.where(scores > -jnp.inf, scores, -jnp.inf)
         top, at = lax.approx_max_k(scores, min(count, scores.shape[1]), recall_target=recall)
-        return None, (top, block[0] + at.astype(jnp.int32))
+        scores = jnp.concatenate([found[0], top], axis=1)
+        slots = jnp.concatenate([found[1], block[0] + at.astype(jnp.int32)], axis=1)
+        return best(scores, slots, count), None
 
-    _, (scores, slots) = lax.scan(step, None, _blocks(readable.shape[-1]))  # [blocks, Q, C]
-    merge = lambda each: jnp.moveaxis(each, 0, 1).reshape(vector.shape[0], -1)  # noqa: E731
-    slots = jnp.sort(best(merge(scores), merge(slots), count)[1], axis=1)
+    shape = (vector.shape[0], count)
+    nothing = jnp.full(shape, -jnp.inf, _keys.score_dtype(keys, vector)), jnp.full(shape, -1, jnp.int32)
+    (_, slots), _ = lax.scan(step, nothing, _blocks(readable.shape[-1]))
+    slots = jnp.sort(slots, axis=1)
     pick = lambda each: _score_again(k, keys, *each)  # noqa: E731
     return lax.map(pick, (vector, slots, slots >= 0), batch_size=_SHORT_LISTS)

@@ -111,6 +111,21 @@ def test_more_supports_than_hops_are_refused(model):
         jax.eval_shape(make_scene_loss(1.0), model, batch, None)
 
 
+def test_the_loss_keeps_double_precision():
+    with jax.enable_x64(True):
+        model = SceneMemNN(6, 10, 4, hops=2, features=8, param_dtype=jnp.float64, rngs=nnx.Rngs(0))
+        batch = SceneBatch(
+            scenes=jnp.ones((1, 5, 4)),
+            questions=jnp.zeros((1, 2), jnp.int32),
+            answers=jnp.zeros((1, 2), jnp.int32),
+            supports=jnp.zeros((1, 2, 2), jnp.int32),
+            texts=jnp.array([[2, 3]]),
+            relational=jnp.array([False]),
+        )
+        loss, _ = jax.eval_shape(make_scene_loss(0.0), model, batch, None)
+    assert loss.dtype == jnp.float64
+
+
 def test_loss_and_measures_are_those_of_a_loop(model, ask):
     rng = np.random.default_rng(1)
     batch = SceneBatch(

@@ -61,6 +61,17 @@ def test_facts_of_a_bucket_share_a_token(batch):
     assert draw(jax.random.key(0), jnp.zeros(tokens.shape, jnp.int32), 50).shape == (50,)
 
 
+def test_rare_words_are_drawn_more_often_than_one_that_comes_more_often_than_there_are_facts():
+    graph = KnowledgeGraph.build([("the one of the two", relation, "three") for relation in ("a", "b")])
+    asked = [Question("the a of [the one of the two]", ("three",))]
+    encoder = FactEncoder(graph, "words", build_vocabulary(graph, asked, "words"))
+    facts, _ = encode_facts(encoder)
+    often, once = encoder.vocabulary.encode(["the", "a"])
+    assert facts.bucket_starts[often + 1] - facts.bucket_starts[often] > len(graph.triples) + 1
+    drawn = facts.draw_bucket(jax.random.key(0), jnp.array([often, once]), 40)
+    assert (drawn == 0).mean() > 0.75, "the triple with the rare word; by the other word both are alike"
+
+
 def test_all_facts_that_lead_to_an_answer_are_right(batch):
     every = jnp.arange(len(TRIPLES))
     right = _is_right(batch.facts, every, batch.entities, batch.paths[:, :, 0])
